@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fusionkit.components.config import Config as Config
     from fusionkit.components.explanation import Explanation as Explanation
     from fusionkit.components.explanation import ExplanationMethod as ExplanationMethod
+    from fusionkit.components.figures import GroupCurve as GroupCurve
+    from fusionkit.components.figures import GroupCurves as GroupCurves
+    from fusionkit.components.figures import NetBenefit as NetBenefit
     from fusionkit.components.hooks import hookimpl as hookimpl
     from fusionkit.components.inner import Inner as Inner
     from fusionkit.components.inner import inner as inner
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
+    from fusionkit.components.training_outcomes import SurvivalCurves as SurvivalCurves
+    from fusionkit.components.training_outcomes import TrainingOutcomes as TrainingOutcomes
     from fusionkit.components.transform import Cell as Cell
     from fusionkit.components.transform import Draws as Draws
     from fusionkit.components.transform import Motion as Motion

@@ -49,7 +49,8 @@ class Metric(Declaration):
     `details` of what it is given.
     `unit` is that of its values: '' for a number without one, 'target' for the target's, else text for tables.
     `monitor`: whether it may select the best epoch of a training, by the setting `monitor`. `place` orders tables:
-    smaller comes first, equal places are ordered by id.
+    smaller comes first, equal places are ordered by id. `resamples` is how many its interval is from at most, for one
+    that is slow to compute; 0 for one without an interval, such as a p value.
 
     Raises: ContractError if one of these is not valid.
     """
@@ -62,6 +63,7 @@ class Metric(Declaration):
     monitor: bool = True
     place: int = 1000
     reads: tuple[str, ...] = ()
+    resamples: int | None = None
     kind: ClassVar[str] = "metric"
 
     def __post_init__(self) -> None:
@@ -73,6 +75,8 @@ class Metric(Declaration):
             raise ContractError(f"{self.id}: tasks={self.tasks!r}; name tasks, such as 'multiclass' or 'regression'")
         if self.better not in get_args(Better):
             raise ContractError(f"{self.id}: better={self.better!r}; choose one of {', '.join(get_args(Better))}")
+        if self.resamples is not None and self.resamples < 0:
+            raise ContractError(f"{self.id}: resamples={self.resamples}; write 0 for a metric without an interval")
 
     def goodness(self, value: float) -> float:
         """The value turned so that larger is better."""

@@ -5,16 +5,18 @@ Axes: N cases, M cases whose target is known, K classes, labels or outputs, R co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.components.task import ALIKE, Results, TaskMethod, task_word
+from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes
 
+Made = TypeVar("Made")
 _RESULTS = {task: results for results, task in ALIKE.items()}
 
 
@@ -37,7 +39,8 @@ class Outcomes:
     measures columns of its own, whose targets are as it says. `risk` (N,) ranks the cases where a head has such a
     number beside its predictions; higher is worse, and sooner. `ordered`: whether the classes have an order.
     `details` are further numbers (N,) that the head tells beside its results, by name: of several outputs after the
-    name of the output and a colon.
+    name of the output and a colon. `curves` are those of the network, where it predicts at any time; `training` is what
+    the run kept of its training cases.
     """
 
     task: str
@@ -52,6 +55,8 @@ class Outcomes:
     risk: Floats | None = None
     ordered: bool = False
     details: Mapping[str, Floats] = field(default_factory=dict)
+    curves: SurvivalCurves | None = None
+    training: TrainingOutcomes | None = None
 
     @property
     def form(self) -> Results:
@@ -171,7 +176,8 @@ class ValueColumn:
 class SurvivalColumn:
     """The cases at one horizon: `survival` is the predicted probability of no event until then, `risk` ranks the cases.
 
-    A higher risk is worse. *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
+    A higher risk is worse. `training` is what the run kept of its training cases. *Shapes*: `known` (N,) of all cases,
+    the others (M,), M of them known.
     """
 
     name: str
@@ -181,3 +187,13 @@ class SurvivalColumn:
     event: Bools
     survival: Floats
     risk: Floats
+    training: TrainingOutcomes | None = None
+    _found: dict[str, tuple[Floats, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, key: str, weights: Floats, make: Callable[[], Made]) -> Made:
+        """What `make` gives, kept for these weights: several metrics need the same, and some of it at every horizon."""
+        kept = self._found.get(key)
+        if kept is None or kept[0] is not weights:
+            kept = self._found[key] = (weights, make())
+        found: Made = kept[1]
+        return found

@@ -12,6 +12,7 @@ from fusionkit.components.declaration import Declaration
 
 if TYPE_CHECKING:
     from fusionkit.arrays import Bools, Floats, Ints
+    from fusionkit.components.figures import GroupCurves, NetBenefit
 
 Results = Literal["classes", "labels", "values"]
 """One distribution over the names, a probability of each name, or a number for each."""
@@ -64,7 +65,8 @@ class TargetPart:
 class Agreement:
     """What was predicted and observed of groups of cases, for a plot: means, and bounds of what was observed.
 
-    `name` says of what. *Shapes*: each (G,); a group without an observation has NaN.
+    `name` says of what. `smooth` is a curve through what was predicted and observed, two of (P,), `every` (N,) are the
+    predictions of all cases. *Shapes*: the others (G,); a group without an observation has NaN.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Agreement:
     low: Floats
     high: Floats
     count: Ints
+    smooth: tuple[Floats, Floats] | None = None
+    every: Floats | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The groups as plain data."""
@@ -88,6 +92,12 @@ class TaskMethod:
     Axes: N cases, K names of the head, M cases with a target. `targets` are (N,) class numbers where cells are classes,
     else (N, columns) with NaN for what is not known; `values` are (N, K) as the head decodes them.
     """
+
+    keeps: ClassVar[tuple[str, ...]] = ()
+    """What `keep` gives: a run has a file of each name."""
+
+    by_fold: ClassVar[tuple[str, ...]] = ()
+    """Metrics whose mean over the folds is told beside the value for the cases of all folds together."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -140,6 +150,18 @@ class TaskMethod:
         """
         return None
 
+    def keep(self, outcomes: Any) -> Mapping[str, Mapping[str, Any]]:
+        """What later evaluations need of the training cases, as plain data by the names in `keeps`.
+
+        `Outcomes` are those of the training cases by the trained network. Metrics, and `words`, get it as
+        `TrainingOutcomes`.
+        """
+        return {}
+
+    def words(self, values: Floats, names: Sequence[str], training: Any) -> dict[str, list[str]]:
+        """What follows from the decoded values and the `TrainingOutcomes`, as text by its column of a table."""
+        return {}
+
     def check(self, values: Floats) -> str | None:
         """What is wrong with decoded values, for the author of a head; None if they are possible."""
         return None
@@ -179,6 +201,14 @@ class TaskMethod:
 
     def agreements(self, outcomes: Any) -> Sequence[Agreement]:
         """What was predicted and observed, of `Outcomes`, for the plot of calibration; with columns of their own."""
+        return ()
+
+    def group_curves(self, outcomes: Any) -> Sequence[GroupCurves]:
+        """Curves of groups of cases, of `Outcomes`, for a figure; with columns of their own."""
+        return ()
+
+    def benefits(self, outcomes: Any) -> Sequence[NetBenefit]:
+        """The net benefit of acting on predictions, of `Outcomes`, for a decision curve; with columns of their own."""
         return ()
 
     def example_names(self, count: int) -> tuple[str, ...]:

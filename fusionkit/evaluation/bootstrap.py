@@ -12,7 +12,7 @@ Welsh 2007, Bootstrapping clustered data, doi:10.1111/j.1467-9868.2007.00593.x.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -55,15 +55,16 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
     Patients are drawn with replacement, all cases of one together; without patients, cases are. Draws are not
     stratified by class. Equal seeds and equal cases give equal resamples, so that two models are compared on the same.
     """
-    groups, why = _groups(outcomes, resamples)
+    groups, why = groups_of(outcomes, resamples)
     drawn: dict[str | None, Samples] = {}
     if groups:
-        drawn = _sample_all(outcomes, measured, groups, seed, resamples)
+        drawn = sample_all(outcomes, measured, groups, seed, resamples)
     nothing = Interval(np.nan, np.nan, why)
 
     def bounds(of: str | None, scores: Scores) -> dict[str, Interval]:
         return {
-            name: interval_of(drawn[of][name], value.value) if of in drawn and value.defined else nothing
+            name: interval_of(drawn[of][name], value.value, resamples)
+            if name in drawn.get(of, {}) and value.defined else nothing
             for name, value in scores.items()
         }
 
@@ -77,16 +78,16 @@ def intervals_of(
     outcomes: Outcomes, figures: Mapping[Key, Weighted], values: Mapping[Key, float], *, seed: int, resamples: int
 ) -> dict[Key, Interval]:
     """95 % intervals for any statistics, each a function of the cases' weights: (N, R) gives (R,)."""
-    groups, why = _groups(outcomes, resamples)
+    groups, why = groups_of(outcomes, resamples)
     if not groups:
         return dict.fromkeys(figures, Interval(np.nan, np.nan, why))
     drawn = [{key: figure(weights) for key, figure in figures.items()}
              for weights in draw(outcomes, groups, seed, resamples)]
     return {key: Interval(np.nan, np.nan) if np.isnan(values[key]) else
-            interval_of(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
+            interval_of(np.concatenate([part[key] for part in drawn]), values[key], resamples) for key in figures}
 
 
-def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
+def groups_of(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
     """How many patients or cases there are to draw from; 0 for no intervals, with the reason."""
     groups = outcomes.cases if outcomes.patients is None else int(outcomes.patients.max(initial=-1)) + 1
     if resamples and groups > 1:
@@ -95,17 +96,25 @@ def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
     return 0, f"no interval from one {unit}" if resamples and groups == 1 else None
 
 
-def _sample_all(
-    outcomes: Outcomes, measured: Measured, groups: int, seed: int, resamples: int
+def sample_all(
+    outcomes: Outcomes, measured: Measured, groups: int, seed: int, resamples: int, *, among: Outcomes | None = None
 ) -> dict[str | None, Samples]:
-    """Every metric of every resample: by class (None for all classes), then by metric. *Shape* of each: (R,)."""
-    drawn: list[dict[str | None, Samples]] = [
-        sample_metrics(outcomes, measured, weights) for weights in draw(outcomes, groups, seed, resamples)
-    ]
-    return {
-        of: {name: np.concatenate([part[of][name] for part in drawn]) for name in samples}
-        for of, samples in drawn[0].items()
-    }
+    """Every metric of every resample: by class (None for all classes), then by metric. *Shape* of each: (R,).
+
+    A metric that has a most is of the first ones only, and with a most of 0 of none. `among` are the cases that are
+    drawn, of which `outcomes` are some, by their `rows`.
+    """
+    found: dict[str | None, Samples] = {}
+    counts = {metric.key: min(resamples, resamples if (most := metric.declared.resamples) is None else most)
+              for metric in measured.metrics}
+    for count in sorted(set(counts.values()) - {0}, reverse=True):
+        some = replace(measured, metrics=tuple(metric for metric in measured.metrics if counts[metric.key] == count))
+        drawn = [sample_metrics(outcomes, some, weights if among is None else weights[outcomes.rows])
+                 for weights in draw(among or outcomes, groups, seed, count)]
+        for of, samples in drawn[0].items():
+            found.setdefault(of, {}).update({name: np.concatenate([part[of][name] for part in drawn])
+                                             for name in samples})
+    return found
 
 
 def draw(outcomes: Outcomes, groups: int, seed: int, resamples: int) -> Iterator[Floats]:
@@ -150,8 +159,8 @@ def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> d
     return samples
 
 
-def interval_of(samples: Floats, value: float) -> Interval:
-    """The middle 95 % of the resamples in which the metric is defined."""
+def interval_of(samples: Floats, value: float, resamples: int) -> Interval:
+    """The middle 95 % of the resamples in which the metric is defined; the note says if these are fewer than asked."""
     bounds, defined = percentiles(samples), int((~np.isnan(samples)).sum())
     if bounds is None:
         return Interval(np.nan, np.nan, f"no interval: defined in {defined} of {len(samples)} resamples only")
@@ -159,6 +168,8 @@ def interval_of(samples: Floats, value: float) -> Interval:
     notes = []
     if defined < len(samples):
         notes.append(f"interval from the {defined} of {len(samples)} resamples in which it is defined")
+    elif len(samples) < resamples:
+        notes.append(f"interval from {len(samples)} resamples")
     if low == high:
         notes.append("all resamples agree, so the interval does not reflect the uncertainty")
     # The value itself has single precision only.

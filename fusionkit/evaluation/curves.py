@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
+from fusionkit.components.figures import GroupCurves
 from fusionkit.components.outcomes import ClassColumn, Outcomes
-from fusionkit.components.task import Agreement, TaskMethod
+from fusionkit.components.task import Agreement
 from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES, calibration_bin
+from fusionkit.evaluation.decision_curves import MOST_RESAMPLES, DecisionCurve
+
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +94,19 @@ class Curves:
     confusion: tuple[Confusion, ...] = ()
     pairs: tuple[Pairs, ...] = ()
     agreements: tuple[Agreement, ...] = ()
+    groups: tuple[GroupCurves, ...] = ()
+    decisions: tuple[DecisionCurve, ...] = ()
 
 
-def trace(outcomes: Outcomes) -> Curves:
-    """The curves of one head, by its task."""
+def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0) -> Curves:
+    """The curves of one head, by its task; intervals of decision curves are from at most 200 resamples."""
     if not outcomes.cases:
         return Curves()
     if outcomes.method is not None:
-        return Curves(agreements=_agreements(outcomes.method, outcomes))
+        method, most = outcomes.method, min(resamples, MOST_RESAMPLES)
+        return Curves(agreements=_given(method.agreements, outcomes), groups=_given(method.group_curves, outcomes),
+                      decisions=tuple(DecisionCurve(benefit, outcomes, seed, most)
+                                      for benefit in _given(method.benefits, outcomes)))
     if outcomes.form == "values":
         return Curves(pairs=tuple(_pairs(outcomes, index) for index in range(len(outcomes.classes))))
     columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
@@ -109,9 +119,9 @@ def trace(outcomes: Outcomes) -> Curves:
     return Curves(tuple(_roc(column) for column in shown), reliability, confusion)
 
 
-def _agreements(method: TaskMethod, outcomes: Outcomes) -> tuple[Agreement, ...]:
+def _given(ask: Callable[[Any], Sequence[Given]], outcomes: Outcomes) -> tuple[Given, ...]:
     try:
-        return tuple(method.agreements(outcomes))
+        return tuple(ask(outcomes))
     except Exception:  # a plugin may raise anything, and the plot is the least of an evaluation
         return ()
 

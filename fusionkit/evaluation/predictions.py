@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.components.task import Task
+from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes
 from fusionkit.errors import RunError
 from fusionkit.registry.tasks import task_named
 
@@ -28,12 +29,14 @@ def collect(
     patients: Sequence[Hashable] | None = None,
     risk: ArrayLike | None = None,
     details: Mapping[str, ArrayLike] | None = None,
+    curves: SurvivalCurves | None = None,
+    training: TrainingOutcomes | None = None,
 ) -> Outcomes:
     """Targets and predictions as one checked value; cases without a target are left out and counted.
 
     A target is missing if it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
     `head` is the name of the head for messages. `risk` (N,) ranks the cases, of heads that have such a number,
-    `details` are further numbers (N,) by name.
+    `details` are further numbers (N,) by name; `curves` and `training` as in `Outcomes`, of the same cases.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
@@ -66,6 +69,8 @@ def collect(
         risk=None if risk is None else np.asarray(risk, dtype=np.float64)[known],
         ordered=declared.ordered,
         details={name: np.asarray(values, dtype=np.float64)[known] for name, values in (details or {}).items()},
+        curves=curves and curves.some(known),
+        training=training and training.some(known),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.components.task import Task
+from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes
 from fusionkit.evaluation import uncertainty_metrics
 from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
 from fusionkit.evaluation.calibration import Calibrated
@@ -118,6 +119,8 @@ def evaluate_predictions(
     risk: ArrayLike | None = None,
     details: Mapping[str, ArrayLike] | None = None,
     unit: str = "",
+    curves: SurvivalCurves | None = None,
+    training: TrainingOutcomes | None = None,
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -130,13 +133,14 @@ def evaluate_predictions(
     that are installed if none are named; those for another task are left out. `risk` (N,) ranks the cases of a
     task that knows risks, higher is worse; without it the predictions do. Other tasks say what their targets are.
     `details` are further numbers (N,) that a head tells, such as `sd` or the quantile `q05`; of several outputs the
-    name of the output and a colon are before. `unit` is that of the targets, a word for tables.
+    name of the output and a colon are before. `unit` is that of the targets, a word for tables. `curves` are predicted
+    at any time; `training` is what the run keeps of its training cases.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     declared = task_named(task)
     outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk,
-                       details=details)
+                       details=details, curves=curves, training=training)
     measured = measure(outcomes, metrics)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}
@@ -156,7 +160,7 @@ def evaluate_predictions(
         labels={metric.key: f"{metric.label}, {unit}" if unit and metric.declared.unit == "target" else metric.label
                 for metric in measured.metrics},
         unit=unit,
-        curves=trace(outcomes),
+        curves=trace(outcomes, seed=seed, resamples=resamples),
         trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
         reliability_of(replace(outcomes, predictions=calibrated.values)),

@@ -20,11 +20,11 @@ import numpy as np
 from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.components.outcomes import ClassColumn, Outcomes
 from fusionkit.components.task import Task
-from fusionkit.evaluation.bootstrap import Interval, draw, interval_of, sample_metrics
+from fusionkit.evaluation.bootstrap import Interval, draw, groups_of, interval_of, sample_all
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.differences import Difference, holm, paired_bootstrap, simultaneous
 from fusionkit.evaluation.formatting import MetricResult, joined, short
-from fusionkit.evaluation.metrics import Measured, measure
+from fusionkit.evaluation.metrics import Measured, MetricValue, measure
 
 FEWEST_OF_A_KIND, FEWEST_VALUES, FEWEST_PATIENTS = 10, 20, 5
 REST = "the rest"
@@ -161,19 +161,18 @@ def subgroups(head: str, task: Task, outcomes: Outcomes, groups: Sequence[str], 
 def _part(outcomes: Outcomes, rows: Ints, metrics: Sequence[ChosenMetric] | None) -> _Part:
     own = replace(outcomes, targets=outcomes.targets[rows], predictions=outcomes.predictions[rows],
                   patients=None if outcomes.patients is None else outcomes.patients[rows], rows=rows,
-                  risk=None if outcomes.risk is None else outcomes.risk[rows])
+                  risk=None if outcomes.risk is None else outcomes.risk[rows],
+                  details={key: values[rows] for key, values in outcomes.details.items()},
+                  curves=outcomes.curves and outcomes.curves.some(rows),
+                  training=outcomes.training and outcomes.training.some(rows))
     return _Part(rows, own, measure(own, metrics))
 
 
 def _drawn(outcomes: Outcomes, parts: Sequence[_Part], seed: int, resamples: int) -> list[_Part]:
     """The parts with the metrics of each resample of all patients; a patient in two groups is drawn once for both."""
-    count = outcomes.cases if outcomes.patients is None else int(outcomes.patients.max(initial=-1)) + 1
-    drawn: list[list[Mapping[str, Floats]]] = [[] for _ in parts]
-    for weights in draw(outcomes, count, seed, resamples):
-        for place, part in enumerate(parts):
-            drawn[place].append(sample_metrics(part.outcomes, part.measured, weights[part.rows])[None])
-    return [replace(part, samples={key: np.concatenate([each[key] for each in found]) for key in found[0]})
-            if found else part for part, found in zip(parts, drawn, strict=True)]
+    count, _ = groups_of(outcomes, resamples)
+    return [replace(part, samples=sample_all(part.outcomes, part.measured, count, seed, resamples, among=outcomes).get(
+        None, {})) if count else part for part in parts]
 
 
 def _too_few(task: Task, outcomes: Outcomes) -> str | None:
@@ -202,8 +201,12 @@ def _counts(task: Task, outcomes: Outcomes) -> dict[str, int]:
 
 
 def _metrics(part: _Part) -> dict[str, MetricResult]:
-    return {key: joined(value, interval_of(part.samples[key], value.value) if key in part.samples and value.defined
-                        else Interval(math.nan, math.nan)) for key, value in part.measured.overall.items()}
+    def bounds(key: str, value: MetricValue) -> Interval:
+        samples = part.samples.get(key, np.zeros(0))
+        return interval_of(samples, value.value, len(samples)) if len(samples) and value.defined else Interval(
+            math.nan, math.nan)
+
+    return {key: joined(value, bounds(key, value)) for key, value in part.measured.overall.items()}
 
 
 def _differences(pairs: Mapping[int, tuple[_Part, _Part]]) -> dict[int, dict[str, GroupDifference]]:
@@ -213,8 +216,8 @@ def _differences(pairs: Mapping[int, tuple[_Part, _Part]]) -> dict[int, dict[str
     for key in keys:
         values = np.array([one.measured.overall[key].value - other.measured.overall[key].value
                            for one, other in pairs.values()])
-        samples = np.array([one.samples.get(key, np.zeros(0)) - other.samples.get(key, np.zeros(0))
-                            for one, other in pairs.values()])
+        samples = np.array([one.samples[key] - other.samples[key] if key in one.samples and key in other.samples
+                            else np.zeros(0) for one, other in pairs.values()])
         plain = [paired_bootstrap(float(value), drawn) for value, drawn in zip(values, samples, strict=True)]
         corrected, together = holm([each.p for each in plain]), simultaneous(values, samples)
         for place, each, p, low, high in zip(pairs, plain, corrected, together.low, together.high, strict=True):
@@ -238,11 +241,12 @@ def _gaps(outcomes: Outcomes, member: Ints, groups: Sequence[int], seed: int, re
         cases = _Rates(column.truth[known], column.predicted[known],
                        member[column.known][known][:, None] == np.array(groups))
         values = cases.gaps(np.ones((int(known.sum()), 1)))[:, 0]
-        count = outcomes.cases if outcomes.patients is None else int(outcomes.patients.max(initial=-1)) + 1
-        drawn = [cases.gaps(weights[column.known][known]) for weights in draw(outcomes, count, seed, resamples)]
+        count, _ = groups_of(outcomes, resamples)
+        drawn = [cases.gaps(weights[column.known][known])
+                 for weights in draw(outcomes, count, seed, resamples * bool(count))]
         samples = np.concatenate(drawn, axis=1) if drawn else np.zeros((len(GAPS), 0))
         chance = cases.dealt_out(np.random.default_rng(seed))
-        bounds = [interval_of(row, value) for row, value in zip(samples, values, strict=True)]
+        bounds = [interval_of(row, value, resamples) for row, value in zip(samples, values, strict=True)]
         found[column.name] = {key: Gap(float(value), _known(bound.low), _known(bound.high), float(median))
                               for key, value, bound, median in zip(GAPS, values, bounds, chance, strict=True)
                               if not math.isnan(value)}

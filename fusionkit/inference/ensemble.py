@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fusionkit.components.training_outcomes import SurvivalCurves, mean_curves
 from fusionkit.inference.details import Passes
 from fusionkit.inference.sampler import Autocast, BatchRun, OnePass, Sampler
 from fusionkit.network.instantiate import seed_of
@@ -75,6 +76,8 @@ class CommitteeOnce:
     def __init__(self, runs: Sequence[OnePass]) -> None:
         self.runs, self.tasks, self.members = runs, runs[0].tasks, 1
         self.passes = Passes(runs[0].model)
+        self.curves: dict[str, SurvivalCurves] = {}
+        """The mean of the networks' curves, after `once`."""
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
         """The mean of the decoded results: (B, K) for each head."""
@@ -82,6 +85,8 @@ class CommitteeOnce:
         for run in self.runs:
             results.append(run.once())
             self.passes.add(results[-1], run.details)
+        means = {name: mean_curves([run.curves.get(name) for run in self.runs]) for name in self.runs[0].curves}
+        self.curves = {name: curves for name, curves in means.items() if curves is not None}
         return mean_of(results)
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:

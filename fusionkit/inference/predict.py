@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fusionkit.arrays import Bools, Floats
 from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, UncertaintyMethod
+from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes, joined_curves
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import Diagnostic, GraphError, UserError
 from fusionkit.evaluation.calibration import Calibrated
@@ -33,7 +34,8 @@ class HeadResult:
     Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where all inputs of the
     head were missing; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
     `calibrated` has the calibrated values, if there is a calibration. `details` are further numbers (N,) of the head's
-    module, where one network alone gave the results; NaN where unknown.
+    module, where one network alone gave the results; NaN where unknown. `curves` are those of survival, likewise;
+    `training` is what the run keeps of its training cases.
     """
 
     head: PlannedHead
@@ -44,6 +46,8 @@ class HeadResult:
     known: Bools
     calibrated: Calibrated | None = None
     details: Mapping[str, Floats] = field(default_factory=dict)
+    curves: SurvivalCurves | None = None
+    training: TrainingOutcomes | None = None
 
 
 class SinglePass:
@@ -87,6 +91,7 @@ class _Collected:
     values: list[Tensor] = field(default_factory=list)
     measures: dict[str, list[Tensor]] = field(default_factory=dict)
     details: dict[str, list[Tensor]] = field(default_factory=dict)
+    curves: list[SurvivalCurves] = field(default_factory=list)
     valid: list[Tensor] = field(default_factory=list)
     targets: list[Tensor] = field(default_factory=list)
     known: list[Tensor] = field(default_factory=list)
@@ -141,6 +146,8 @@ def predict(
             for name, numbers in _details(model, runs, found).items():
                 for key, values in numbers.items():
                     collected[name].details.setdefault(key, []).append(values)
+            if isinstance(run, OnePass | CommitteeOnce) and not moving:
+                _collect_curves(run, collected)
             done += len(batch)
             if progress:
                 progress(done, total)
@@ -220,11 +227,18 @@ def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected
             part.known.append(~everyone)
 
 
+def _collect_curves(run: OnePass | CommitteeOnce, collected: dict[str, _Collected]) -> None:
+    """The curves of the heads, of one network or several."""
+    for name, curves in run.curves.items():
+        collected[name].curves.append(curves)
+
+
 def _result(head: PlannedHead, part: _Collected) -> HeadResult:
     measures = {name: _floats(values) for name, values in part.measures.items()}
     details = {name: _floats(values) for name, values in part.details.items()}
     return HeadResult(head, _floats(part.values), measures, torch.cat(part.valid).numpy(), _floats(part.targets),
-                      torch.cat(part.known).numpy(), details=details)
+                      torch.cat(part.known).numpy(), details=details,
+                      curves=joined_curves(part.curves) if part.curves else None)
 
 
 def _floats(parts: Sequence[Tensor]) -> Floats:

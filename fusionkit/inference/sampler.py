@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit.components.training_outcomes import SurvivalCurves
 from fusionkit.inference.call_splitting import MetaCopy, SplitCall, split_call
 from fusionkit.inference.calls import ModuleCall, steps_of
 from fusionkit.inference.details import Passes, Told, told_by
@@ -69,6 +70,8 @@ class OnePass:
         self.members = 1
         self.details: Told = {}
         """Further numbers (B,) of the heads that have some, after `once`."""
+        self.curves: dict[str, SurvivalCurves] = {}
+        """Those of the heads that have `curve_times`, after `once`."""
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
         """Decoded results: (B, K) for each head."""
@@ -76,11 +79,20 @@ class OnePass:
             given = self.model(self.inputs, _masks(self.model, self.present))
             self.details = told_by(self.model, {name: given[name] for name in self.tasks})
             heads: dict[str, Any] = {name: self.model.head(name) for name in self.tasks}
+            self.curves = {name: _curves(head, given[name].float()) for name, head in heads.items()
+                           if len(getattr(head, "curve_times", ()))}
             return {name: head.decode(given[name].float()) for name, head in heads.items()}
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Not available: use a `Sampler` for samples."""
         raise AssertionError("a plain prediction has no samples; please report")
+
+
+def _curves(head: Any, output: Tensor) -> SurvivalCurves:
+    """In single precision, in which the network gives them: there may be hundreds of times for each of many cases."""
+    times: Tensor = head.curve_times
+    return SurvivalCurves(times.double().cpu().numpy(), head.curve(output, times).float().cpu().numpy(),
+                          getattr(head, "curve_steps", True))
 
 
 def _masks(model: FusionModel, present: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:

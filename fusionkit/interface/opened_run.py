@@ -27,6 +27,7 @@ from fusionkit.runs.folder import Run, cohort_of
 from fusionkit.runs.hold_out import predict_held_out
 from fusionkit.runs.results import calibrated, joined, method_record
 from fusionkit.runs.setup import cache_for
+from fusionkit.runs.training_outcomes import with_training_outcomes
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Leaf
 from fusionkit.syntax.tree import Mapping as MappingNode
@@ -120,7 +121,8 @@ class OpenedRun:
     def predicted(self, dataset: CaseDataset) -> dict[str, HeadResult]:
         """Each head's results for the cases."""
         with self.console.progress("predicting") as update:
-            return predict(self.models, dataset, self.method, self.settings(), update)
+            found = predict(self.models, dataset, self.method, self.settings(), update)
+        return with_training_outcomes(found, self.run.kept)
 
     def results(self, dataset: CaseDataset) -> dict[str, HeadResult]:
         """The same, calibrated if the run has a calibration."""

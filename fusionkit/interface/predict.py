@@ -12,7 +12,7 @@ from fusionkit.files import csv_text, write_text
 from fusionkit.inference.predict import HeadResult
 from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
-from fusionkit.runs.results import TRAINED_ON, prediction_column, rows_of
+from fusionkit.runs.results import TRAINED_ON, prediction_column, rows_of, write_curves
 from fusionkit.runs.seen_cases import seen_of
 
 
@@ -86,4 +86,5 @@ def predict(
     if output:
         header, rows = made.table()
         write_text(Path(output), csv_text([header, *rows]))
+        write_curves(Path(output).parent, results, made.ids)
     return made

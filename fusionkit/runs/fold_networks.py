@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionkit.components.training_outcomes import TrainingOutcomes, mean_curves
 from fusionkit.errors import DataError, Diagnostic, GraphError
 from fusionkit.files import plain_json
 from fusionkit.inference.details import pooled
@@ -65,5 +66,14 @@ def mean_of(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
             first, values=np.mean([each.values for each in every], axis=0), calibrated=None,
             details=pooled(first.head.declared_task, [each.details for each in every],
                            [each.values for each in every], first.head.names),
+            curves=mean_curves([each.curves for each in every]), training=_every([each.training for each in every]),
             measures={key: np.mean([each.measures[key] for each in every], axis=0) for key in first.measures})
     return heads
+
+
+def _every(parts: Sequence[TrainingOutcomes | None]) -> TrainingOutcomes | None:
+    """What the runs of all folds keep, which counts alike; None if one keeps nothing."""
+    there = [part for part in parts if part is not None]
+    if len(there) < len(parts):
+        return None
+    return TrainingOutcomes(tuple(record for part in there for record in part.records))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from fusionkit.planning.joined_inputs import joined_inputs
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
+from fusionkit.runs.training_outcomes import read_training_outcomes
 
 ROOTS = "data_roots"
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
@@ -44,6 +46,14 @@ class Run:
     preprocessing: Preprocessing
     about: Mapping[str, Any]
     registry: Registry | None = None
+
+    @cached_property
+    def kept(self) -> dict[str, Mapping[str, Any]]:
+        """What it keeps of its training cases, by head and name.
+
+        Raises: DataError with `bad-record`.
+        """
+        return read_training_outcomes(self.folder, self.model.plan.heads)
 
     @property
     def members(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, combinations
+from typing import Any
 
 from torch.utils.data import Dataset
 
@@ -23,6 +24,7 @@ from fusionkit.planning.resolve import Use
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.results import calibrated, joined, reports
+from fusionkit.runs.training_outcomes import with_training_outcomes
 
 MOST_INPUTS = 6
 """With more inputs, there are too many subsets to run and to read."""
@@ -54,7 +56,10 @@ Combine = Callable[[Sequence[Mapping[str, HeadResult]]], Mapping[str, HeadResult
 
 @dataclass(frozen=True)
 class Predicted:
-    """Cases, and the networks from `optional_networks` that predict them; `calibration` is applied to the results."""
+    """Cases, and the networks from `optional_networks` that predict them; `calibration` is applied to the results.
+
+    `kept` is what the run keeps of its training cases.
+    """
 
     models: Sequence[FusionModel]
     dataset: CaseDataset
@@ -62,12 +67,13 @@ class Predicted:
     settings: Settings
     calibration: Calibration | None
     samplers: dict[FusionModel, Sampler] = field(default_factory=dict, compare=False)
+    kept: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False)
 
     def results(self, places: Sequence[int], keep: Sequence[str]) -> Mapping[str, HeadResult]:
         """Each head's results for the cases at some places, from some of the inputs."""
         found = predict(self.models, InputSubset(self.dataset, places, keep), self.method, self.settings,
                         kept=self.samplers)
-        return calibrated(found, self.calibration)
+        return calibrated(with_training_outcomes(found, self.kept), self.calibration)
 
 
 def optional_networks(models: Sequence[FusionModel], registry: Registry) -> Sequence[FusionModel]:

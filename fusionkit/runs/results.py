@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,21 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from fusionkit.arrays import Floats
+from fusionkit.arrays import Bools, Floats
+from fusionkit.components.training_outcomes import joined_curves, joined_training
 from fusionkit.data.case_groups import CaseGroups
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
-from fusionkit.evaluation.chosen_metrics import ChosenMetric
+from fusionkit.evaluation.chosen_metrics import ChosenMetric, default_metrics
+from fusionkit.evaluation.formatting import figures
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions
 from fusionkit.evaluation.report_files import write_report
 from fusionkit.evaluation.subgroups import Subgroups, subgroups
-from fusionkit.files import csv_text, write_text
+from fusionkit.files import csv_text, replacing, write_text
 from fusionkit.inference.details import poolable
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
 
-PREDICTIONS, RISK = "predictions.csv", "risk"
+PREDICTIONS, RISK, CURVES = "predictions.csv", "risk", "survival"
 
 TRAINED_ON = "trained_on"
 """The column of a prediction table that marks cases that were trained on, where there are any."""
@@ -57,7 +60,7 @@ def _columns(name: str, result: HeadResult, taken: Collection[str]) -> Iterator[
     names, method = result.head.names, result.head.declared_task.method
     calibrated = {} if result.calibrated is None else _calibrated(names, result.calibrated)
     told = {f"{name}:{key}": cells for key, cells in _told(result).items()}
-    details = {f"{name}:{key}": cells for key, cells in _details(result).items()}
+    details = {f"{name}:{key}": cells for key, cells in (_details(result) | _words(result)).items()}
     others = {prediction_column(name, taken), f"{name}:target", *told, *details,
               *(f"{name}:{measure}" for measure in result.measures), *(f"{name}{key}" for key in calibrated)}
     predicted = method.predicted(result.values, names)
@@ -86,6 +89,13 @@ def _details(result: HeadResult) -> dict[str, list[str]]:
     """What follows from the decoded values, by column; a number that is not known is blank."""
     return {key: ["" if np.isnan(value) else f"{value:.6g}" for value in values]
             for key, values in detailed(result).items()}
+
+
+def _words(result: HeadResult) -> dict[str, list[str]]:
+    """What follows from the decoded values and the training cases of the run, where it keeps something of them."""
+    if result.training is None:
+        return {}
+    return result.head.declared_task.method.words(result.values, result.head.names, result.training)
 
 
 def detailed(result: HeadResult) -> Mapping[str, Floats]:
@@ -118,6 +128,22 @@ def _where(mask: Any, texts: Sequence[str]) -> list[str]:
     return [text if shown else "" for shown, text in zip(mask, texts, strict=True)]
 
 
+def write_curves(folder: Path, results: Mapping[str, HeadResult], ids: Sequence[str]) -> None:
+    """survival.npz: `times` (T,), `survival` (N, T) in single precision and `id` (N,), where a head predicts curves.
+
+    With several such heads each has a file of its own, survival-HEAD.npz. A case without a result has NaN.
+    """
+    there = {name: result for name, result in results.items() if result.curves is not None}
+    for name, result in there.items():
+        assert result.curves is not None
+        # A head's name comes from a file: it must not lead out of the folder.
+        stem = CURVES if len(there) == 1 else "-".join((CURVES, re.sub(r"[^\w-]+", "_", name)))
+        survival = np.where(result.valid[:, None], result.curves.survival, np.nan).astype(np.float32)
+        with replacing(folder / f"{stem}.npz") as aside, aside.open("wb") as file:
+            np.savez_compressed(file, times=result.curves.times.astype(np.float32), survival=survival,
+                                id=np.array(ids, dtype=np.str_))
+
+
 def write_predictions(
     path: Path, results: Mapping[str, HeadResult], ids: Sequence[str], extra: Mapping[str, Sequence[str]] | None = None
 ) -> None:
@@ -143,6 +169,8 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
             {key: np.concatenate([result.details[key] for result in every]) for key in first.details
              if all(key in result.details for result in every)}
             if len(every) == 1 or poolable(first.head.declared_task) else {},
+            joined_curves([result.curves for result in every]),
+            joined_training([(result.training, len(result.values)) for result in every]),
         )
     return heads
 
@@ -190,10 +218,12 @@ def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | Non
 
 
 def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
-            metrics: Sequence[ChosenMetric] | None = None, units: Mapping[str, str] | None = None) -> list[HeadReport]:
+            metrics: Sequence[ChosenMetric] | None = None, units: Mapping[str, str] | None = None,
+            folds: Sequence[str] = ()) -> list[HeadReport]:
     """The metrics of every head over the cases that have a result and a target: all that are installed, or `metrics`.
 
-    Intervals are over patients, or over cases where the data name no patients. `units` are those of targets, by head.
+    Intervals are over patients, or over cases where the data name no patients. `units` are those of targets, by head,
+    `folds` those of the cases.
     """
     made = []
     for name, result in results.items():
@@ -203,11 +233,15 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
         if result.head.declared_task.cells == "class":
             targets = targets.astype(np.int64)
         told = {key: values[use] for key, values in detailed(result).items()}
+        risk = result.details.get(RISK)
         made.append(evaluate_predictions(
             name, result.head.declared_task, result.head.names, targets, result.values[use], patients=owners,
-            risk=told.get(RISK), details=told, unit=(units or {}).get(name, ""),
+            risk=None if risk is None else risk[use], details=told, unit=(units or {}).get(name, ""),
             measures={key: values[use] for key, values in result.measures.items()},
-            calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics))
+            calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics,
+            curves=result.curves and result.curves.some(use), training=result.training and result.training.some(use)))
+        if folds and result.head.declared_task.method.by_fold:
+            made[-1] = _with_means_of_folds(made[-1], result, use, np.array(folds), metrics)
     return made
 
 
@@ -217,16 +251,39 @@ def grouped(results: Mapping[str, HeadResult], patients: Sequence[str] | None, f
     made = []
     for name, result in results.items():
         use = np.flatnonzero(result.valid & result.known)
-        risk = detailed(result).get(RISK)
+        risk = result.details.get(RISK)
         owners = None if patients is None else [patients[place] for place in use.tolist()]
-        outcomes = collect(result.head.declared_task, result.head.names, result.targets[use], result.values[use],
-                           head=name, patients=owners, risk=None if risk is None else risk[use])
+        outcomes = collect(
+            result.head.declared_task, result.head.names, result.targets[use], result.values[use], head=name,
+            patients=owners, risk=None if risk is None else risk[use],
+            details={key: values[use] for key, values in detailed(result).items()},
+            curves=result.curves and result.curves.some(result.valid & result.known),
+            training=result.training and result.training.some(result.valid & result.known))
         if outcomes.rows is None or not outcomes.cases:
             continue
         own = [found.groups[rows[place]] for place in use[outcomes.rows].tolist()]
         made.append(subgroups(name, result.head.declared_task, outcomes, own, column=found.column, order=found.order,
                               metrics=metrics, reference=reference if reference in own else None))
     return made
+
+
+def _with_means_of_folds(report: HeadReport, result: HeadResult, use: Bools, folds: Any,
+                         metrics: Sequence[ChosenMetric] | None) -> HeadReport:
+    """The report with the mean over the folds, of those in which it is defined, in the notes to some metrics."""
+    task = result.head.declared_task
+    chosen = [metric for metric in (default_metrics() if metrics is None else metrics)
+              if metric.declared.name in task.method.by_fold and metric.key in report.metrics]
+    parts = [evaluate_predictions(report.head, task, result.head.names, result.targets[own], result.values[own],
+                                  resamples=0, metrics=chosen, curves=result.curves and result.curves.some(own))
+             for own in (use & (folds == fold) for fold in np.unique(folds)) if own.any()]
+    found = dict(report.metrics)
+    for metric in chosen:
+        values = [value for part in parts if (value := part.metrics[metric.key].value) is not None]
+        if values:
+            some = f"{len(values)} of " if len(values) < len(parts) else ""
+            notes = (found[metric.key].note, f"mean of {some}the folds {figures(float(np.mean(values)))}")
+            found[metric.key] = replace(found[metric.key], note="; ".join(note for note in notes if note))
+    return replace(report, metrics=found)
 
 
 def write_results(
@@ -242,8 +299,10 @@ def write_results(
 ) -> list[HeadReport]:
     """Predictions, metrics and plots of some cases of a cohort, written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / PREDICTIONS, results, [cohort.ids[row] for row in rows], extra)
+    ids = [cohort.ids[row] for row in rows]
+    write_predictions(folder / PREDICTIONS, results, ids, extra)
+    write_curves(folder, results, ids)
     units = {name: spec.unit for name, spec in cohort.description.targets.items()}
-    made = reports(results, cohort.named_patients(rows), metrics, units)
+    made = reports(results, cohort.named_patients(rows), metrics, units, (extra or {}).get("fold", ()))
     write_report(made, folder, about=about, plots=plots)
     return made

@@ -39,6 +39,14 @@ from fusionkit.runs.resumption import (
 )
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.stage import seen_in_stages
+from fusionkit.runs.training_outcomes import (
+    forget_training_outcomes,
+    has_training_outcomes,
+    keeps,
+    read_training_outcomes,
+    with_training_outcomes,
+    write_training_outcomes,
+)
 from fusionkit.syntax.writer import write
 from fusionkit.training.batch_advice import few_events
 from fusionkit.training.batch_norm_advice import divided_norms
@@ -160,10 +168,10 @@ def _train_one(job: Job) -> Trained:
     if not is_main() or job.settings.stage:
         return Trained(job.folder, (), {}, [])
     samplers: dict[FusionModel, Sampler] = {}
-    calibration = _calibration(cases, models, samplers)
+    calibration, kept = _calibration(cases, models, samplers), _kept(cases, models, samplers)
     if not cases.parts.test:
         return Trained(job.folder, (), {}, [])
-    results = calibrated(_predicted(cases, models, samplers), calibration)
+    results = calibrated(with_training_outcomes(_predicted(cases, models, samplers), kept), calibration)
     return _evaluated(job, cases.parts.test, results, about={"fold": job.fold})
 
 
@@ -294,6 +302,19 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel], samplers: dict[
     return made
 
 
+def _kept(cases: JobCases, models: Sequence[FusionModel], samplers: dict[FusionModel, Sampler]
+          ) -> dict[str, Mapping[str, Any]]:
+    """What the run keeps of its training cases for evaluations, where the task of a head asks for it."""
+    job, heads = cases.job, cases.job.setup.plan.heads
+    if keeps(heads) and not has_training_outcomes(job.folder, heads):
+        cohort = job.setup.cohort
+        results = predict(models, cases.training, job.setup.plan.uncertainty, job.inference, kept=samplers)
+        named = cohort.description.patient is not None
+        write_training_outcomes(job.folder, results, [cohort.patients[row] for row in cases.parts.train] if named
+                                else None)
+    return read_training_outcomes(job.folder, heads)
+
+
 def _predicted(cases: JobCases, models: Sequence[FusionModel], samplers: dict[FusionModel, Sampler]
                ) -> dict[str, HeadResult]:
     """The networks' results for the test cases."""
@@ -347,6 +368,7 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     for member, result in enumerate(fitted[1:], start=1):
         save_weights(result.model, member_folder(folder, member) / WEIGHTS)
     (folder / CALIBRATION).unlink(missing_ok=True)  # it was fitted to other networks
+    forget_training_outcomes(folder, job.setup.plan.heads)
     ids = job.setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}

@@ -9,7 +9,7 @@ minus Kaplan-Meier with the other causes censored, which is too high. Contains n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from fusionkit.api import Bools, Floats, SurvivalColumn
 class CauseColumn(SurvivalColumn):
     """One cause at one horizon: `event` is this cause, `happened` any, `survival` is 1 minus its incidence."""
 
-    happened: Bools
+    happened: Bools = field(kw_only=True)
 
 
 def split_name(name: str) -> tuple[str, float]:

@@ -52,21 +52,77 @@ def censoring(time: Floats, event: Floats, weights: Floats) -> StepCurve:
     return StepCurve(times, _product(others, at_risk))
 
 
-def survival_with_bounds(time: Floats, event: Floats, at: float) -> tuple[float, float, float]:
-    """The share without an event at a time with its 95 % bounds, all NaN where nobody is followed so far.
+@dataclass(frozen=True)
+class BoundedCurve:
+    """The share without an event from each distinct time on, with 95 % bounds and the cases at risk just before: (U,).
 
-    By Greenwood's variance of log(-log(share)); the bounds are the share itself where that is 0 or 1.
+    Bounds are by Greenwood's variance of log(-log(share)); they are the share itself where that is 0 or 1.
     """
-    if not (time >= at).any():
-        return np.nan, np.nan, np.nan
-    share = float(kaplan_meier(time, event, np.ones((len(time), 1)))(np.array([at]))[0, 0])
-    times, events, others = _by_time(time, event, np.ones((len(time), 1)))
-    reached = times <= at
-    deaths, at_risk = events[reached, 0], _from_here(events + others)[reached, 0]
-    if share in (0.0, 1.0):
-        return share, share, share
-    deviation = np.sqrt((deaths / (at_risk * (at_risk - deaths))).sum()) / abs(np.log(share))
-    return share, share ** np.exp(_NORMAL * deviation), share ** np.exp(-_NORMAL * deviation)
+
+    times: Floats
+    share: Floats
+    low: Floats
+    high: Floats
+    at_risk: Floats
+    events: Floats
+
+    @classmethod
+    def of(cls, time: Floats, event: Floats) -> BoundedCurve:
+        """Of cases: (N,) and (N,)."""
+        times, events, others = (part if part.ndim == 1 else part[:, 0] for part in
+                                 _by_time(time, event, np.ones((len(time), 1))))
+        at_risk = _from_here(events + others)
+        share = _product(events, at_risk)
+        inside = (share > 0) & (share < 1)
+        left = np.where(inside, at_risk - events, 1.0)
+        spread = np.cumsum(np.where(inside, events / (at_risk * left), 0.0))
+        log = np.where(inside, np.log(np.where(inside, share, 0.5)), -1.0)
+        deviation = _NORMAL * np.sqrt(spread) / np.abs(log)
+        low, high = (np.where(inside, share ** np.exp(sign * deviation), share) for sign in (1, -1))
+        return cls(times, share, low, high, at_risk, events)
+
+    def at(self, asked: float) -> tuple[float, float, float]:
+        """The share at a time with its bounds, all NaN where nobody is followed so far."""
+        if not len(self.times) or self.times[-1] < asked:
+            return np.nan, np.nan, np.nan
+        place = int(np.searchsorted(self.times, asked, side="right")) - 1
+        if place < 0:
+            return 1.0, 1.0, 1.0
+        return float(self.share[place]), float(self.low[place]), float(self.high[place])
+
+    @property
+    def median(self) -> float:
+        """The first time from which at most half are without an event, NaN where it is not reached."""
+        reached = self.times[self.share <= 0.5 + 1e-12]
+        return float(reached[0]) if len(reached) else np.nan
+
+    def mean_until(self, until: float) -> tuple[float, float]:
+        """The area under the curve up to a time, with its standard error by Greenwood; NaN where nobody is followed."""
+        if not len(self.times) or self.times[-1] < until:
+            return np.nan, np.nan
+        inside = self.times < until
+        edges = np.concatenate([[0.0], self.times[inside], [until]])
+        areas = np.concatenate([[1.0], self.share[inside]]) * np.diff(edges)
+        rest = np.cumsum(areas[::-1])[::-1][1:]
+        deaths, at_risk = self.events[inside], self.at_risk[inside]
+        left = at_risk - deaths
+        terms = np.divide(rest**2 * deaths, at_risk * left, out=np.zeros_like(rest), where=left > 0)
+        return float(areas.sum()), float(np.sqrt(terms.sum()))
+
+
+def survival_with_bounds(time: Floats, event: Floats, at: float) -> tuple[float, float, float]:
+    """The share without an event at a time with its 95 % bounds, all NaN where nobody is followed so far."""
+    return BoundedCurve.of(time, event).at(at)
+
+
+def mean_until(time: Floats, event: Floats, weights: Floats, until: float) -> Floats:
+    """The area under the curve up to a time: (N,), (N,), (N, R) to (R,), NaN where nobody is followed so far."""
+    curve = kaplan_meier(time, event, weights)
+    inside = curve.times < until
+    lengths = np.diff(np.concatenate([[0.0], curve.times[inside], [until]]))
+    heights = np.concatenate([np.ones((1, weights.shape[1])), curve.after[inside]])
+    followed = (weights * (time >= until)[:, None]).sum(axis=0) > 0
+    return np.where(followed, (heights * lengths[:, None]).sum(axis=0), np.nan)
 
 
 def _by_time(time: Floats, event: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:

@@ -117,6 +117,11 @@ class Cox(nn.Module):
         hazard = at_least_single(output).exp()
         return (-self._cumulative(times).to(hazard.dtype) * hazard).exp()
 
+    @property
+    def curve_times(self) -> Tensor:
+        """The times at which curves fall."""
+        return self.baseline_times[self.baseline_times.isfinite()]
+
     def risk(self, output: Tensor) -> Tensor:
         """The log hazard, by which cases are ranked: (B,)."""
         return at_least_single(output)[:, 0]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fusionkit.api import Head, Probes, TensorShape, Vector, at_least_single, readout
 
-_MOST = 20
+_MOST, _WITHIN = 20, 8
 
 
 class HazardsConfig(HorizonsConfig):
@@ -87,6 +87,7 @@ class Hazards(nn.Module):
 
     edges: Tensor
     horizons: Tensor
+    curve_steps = False
 
     def __init__(self, config: HazardsConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
@@ -133,6 +134,16 @@ class Hazards(nn.Module):
             return (torch.cat([start, log_BK], 1).diff(dim=1).clamp(max=0) @ passed_KT).exp()
         falls = torch.cat([start, log_BK], 1).exp().diff(dim=1).clamp(max=0)
         return (1 + falls @ passed_KT).clamp(min=0)
+
+    @property
+    def curve_times(self) -> Tensor:
+        """The edges; with a constant density also times between them, since curves are read with a constant hazard."""
+        edges = self.edges[self.edges.isfinite()]
+        if self.between == "hazard":
+            return edges
+        begins = torch.cat([edges.new_zeros(1), edges[:-1]])
+        shares = torch.arange(1, _WITHIN + 1, device=edges.device) / _WITHIN
+        return (begins[:, None] + (edges - begins)[:, None] * shares).flatten()
 
     def risk(self, output: Tensor) -> Tensor:
         """By what cases are ranked, higher for an earlier event: (B,)."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fusionkit.api import Head, Probes, TensorShape, at_least_single, readout
 
-_BOUND = 2.0
+_BOUND, _POINTS = 2.0, 200
 
 
 class WeibullConfig(HorizonsConfig):
@@ -44,6 +44,7 @@ class Weibull(nn.Module):
 
     log_median: Tensor
     horizons: Tensor
+    curve_steps = False
 
     def __init__(self, config: WeibullConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
@@ -76,6 +77,11 @@ class Weibull(nn.Module):
         """The probability of survival at any times: (B, 2) and (T,) give (B, T)."""
         s, k = (part[:, None] for part in self._logs(output))
         return (-(k.exp() * (times.to(s.dtype).log() - s)).exp()).exp()
+
+    @property
+    def curve_times(self) -> Tensor:
+        """Equal steps to twice the last horizon."""
+        return torch.arange(1, _POINTS + 1, device=self.horizons.device) * (2 * self.horizons[-1] / _POINTS)
 
     def risk(self, output: Tensor) -> Tensor:
         """Minus the log of the scale where all cases have one shape, else 1 - survival at the last horizon: (B,)."""

@@ -24,7 +24,7 @@ class CauseBrier:
 
     def of_column(self, column: CauseColumn, weights: Floats) -> Floats:
         """One cause at one horizon: (M, R) to (R,)."""
-        return brier_at(column, weights, column.happened)
+        return brier_at(column, weights)
 
     def why_undefined(self, column: CauseColumn) -> str | None:
         """That nobody is followed beyond the horizon."""

@@ -6,9 +6,19 @@ Source: Harrell et al. 1982, Evaluating the Yield of Medical Tests, doi:10.1001/
 
 from __future__ import annotations
 
-from fusionkit_plugins.blocks.survival import concordance, no_event, survivals
+from fusionkit_plugins.blocks.concordance import concordance, concordance_of_curves
+from fusionkit_plugins.blocks.survival import curves_of, no_event, survivals
+from pydantic import Field
 
 from fusionkit.api import Config, Floats, Metric, Outcomes
+
+
+class HarrellConfig(Config):
+    """Options of `metric.harrell`."""
+
+    antolini: bool = Field(False, description="Compare survival at the time of the event, as Antolini et al. 2005, in "
+                           "place of the risk: for heads whose curves may cross. Of proportional hazards it is the "
+                           "same, except where survival is still 1.")
 
 
 class Harrell:
@@ -17,12 +27,14 @@ class Harrell:
     It depends on the censoring: compare networks on one cohort by it, not cohorts.
     """
 
-    def __init__(self, config: Config) -> None:
-        pass
+    def __init__(self, config: HarrellConfig) -> None:
+        self.antolini = config.antolini
 
     def of_all(self, outcomes: Outcomes, weights: Floats) -> Floats:
         """All cases: (N, R) to (R,)."""
         cases = survivals(outcomes)
+        if self.antolini:
+            return concordance_of_curves(curves_of(outcomes).at, cases.time, cases.event, weights, weights)
         return concordance(cases.risk, cases.time, cases.event, weights, weights)
 
     def note_of_all(self, outcomes: Outcomes) -> str | None:
@@ -31,6 +43,6 @@ class Harrell:
 
 
 component = Metric(
-    "harrell", Config, Harrell, category="discrimination", label="Harrell's C",
+    "harrell", HarrellConfig, Harrell, category="discrimination", label="Harrell's C",
     tasks=("survival",), better="higher", place=220,
 )

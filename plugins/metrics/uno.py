@@ -8,9 +8,26 @@ survival data, doi:10.1002/sim.4154.
 from __future__ import annotations
 
 import numpy as np
-from fusionkit_plugins.blocks.survival import UntilConfig, concordance, no_event, of_events, survivals
+from fusionkit_plugins.blocks.concordance import concordance, concordance_of_curves
+from fusionkit_plugins.blocks.survival import (
+    UntilConfig,
+    curves_of,
+    followed,
+    no_event,
+    no_training_censoring,
+    of_events,
+    survivals,
+)
+from pydantic import Field
 
 from fusionkit.api import Floats, Metric, Outcomes
+
+
+class UnoConfig(UntilConfig):
+    """Options of `metric.uno`."""
+
+    antolini: bool = Field(False, description="Compare survival at the time of the event, as Antolini et al. 2005, in "
+                           "place of the risk: for heads whose curves may cross.")
 
 
 class Uno:
@@ -20,8 +37,8 @@ class Uno:
     half.
     """
 
-    def __init__(self, config: UntilConfig) -> None:
-        self.until = config.until
+    def __init__(self, config: UnoConfig) -> None:
+        self.until, self.censoring, self.antolini = config.until, config.censoring, config.antolini
 
     def of_all(self, outcomes: Outcomes, weights: Floats) -> Floats:
         """All cases: (N, R) to (R,)."""
@@ -29,7 +46,10 @@ class Uno:
         until = self.until or cases.last_followed
         if until is None:
             return np.full(weights.shape[1], np.nan)
-        own = of_events(cases.time, cases.event, weights, 2) * (cases.time < until)[:, None]
+        seen = followed(cases.time, cases.event, weights, self.censoring, outcomes.training)
+        own = np.where((cases.time < until)[:, None], of_events(seen, cases.event, weights, 2), 0.0)
+        if self.antolini:
+            return concordance_of_curves(curves_of(outcomes).at, cases.time, cases.event, own, weights)
         return concordance(cases.risk, cases.time, cases.event, own, weights)
 
     def note_of_all(self, outcomes: Outcomes) -> str | None:
@@ -37,10 +57,11 @@ class Uno:
         until = self.until or survivals(outcomes).last_followed
         if until is None:
             return "fewer than 5 cases, or a tenth, are followed beyond the first horizon"
-        return no_event(outcomes) or f"until {until:g}"
+        unknown = no_training_censoring(outcomes.training, self.censoring, until)
+        return unknown or no_event(outcomes) or f"until {until:g}"
 
 
 component = Metric(
-    "uno", UntilConfig, Uno, category="discrimination", label="Uno's C",
+    "uno", UnoConfig, Uno, category="discrimination", label="Uno's C",
     tasks=("survival",), better="higher", place=210,
 )

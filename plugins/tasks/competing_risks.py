@@ -107,7 +107,7 @@ class CompetingRisks(Survival):
         for index, name in enumerate(outcomes.classes):
             (cause, horizon), incidence = split_name(name), outcomes.predictions[:, index]
             yield CauseColumn(name, everyone, horizon, time, number == causes.index(cause) + 1, 1 - incidence,
-                              incidence, number > 0)
+                              incidence, happened=number > 0)
 
     def agreements(self, outcomes: Outcomes) -> Sequence[Agreement]:
         """In thirds by predicted incidence, the share that was observed by Aalen and Johansen, without bounds."""

@@ -7,17 +7,25 @@ Source: the curve without features is that of Kaplan and Meier 1958, doi:10.1080
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.blocks.group_curves import group_curves
 from fusionkit_plugins.blocks.horizons import median_and_mean
-from fusionkit_plugins.blocks.kaplan_meier import kaplan_meier, survival_with_bounds
+from fusionkit_plugins.blocks.kaplan_meier import StepCurve, censoring, kaplan_meier, survival_with_bounds
+from fusionkit_plugins.blocks.net_benefit_of_survival import net_benefits
+from fusionkit_plugins.blocks.risk_groups import GROUPS, NAMES, cut_points, risk_groups
+from fusionkit_plugins.blocks.survival import KEPT
+from fusionkit_plugins.blocks.survival_calibration import smooth_risks, too_few
 
 from fusionkit.api import (
     Agreement,
     Bools,
     Config,
     Floats,
+    GroupCurves,
+    NetBenefit,
     Outcomes,
     PartFault,
     SurvivalColumn,
@@ -25,10 +33,12 @@ from fusionkit.api import (
     TargetPart,
     Task,
     TaskMethod,
+    TrainingOutcomes,
 )
 
 _FEW, _FEW_TESTED, _MANY, _MOSTLY = 10, 5, 100, 0.9
 _RISING = 1e-5
+_THRESHOLDS = np.arange(5, 51) / 100
 
 
 class Survival(TaskMethod):
@@ -38,6 +48,9 @@ class Survival(TaskMethod):
     a case is the log hazard of the head, or, of several networks, 1 minus the probability at the last horizon; median
     and mean time are then found with a constant hazard between the horizons.
     """
+
+    keeps = (GROUPS, KEPT)
+    by_fold = ("uno", "harrell")
 
     def of(self, names: Sequence[str]) -> str:
         """What figures over all horizons are called."""
@@ -61,6 +74,20 @@ class Survival(TaskMethod):
         times = np.array([float(name) for name in names])
         median, mean = median_and_mean(times, values)
         return {"risk": 1 - values[:, -1], "median": median, f"rmst@{times[-1]:g}": mean}
+
+    def keep(self, outcomes: Outcomes) -> Mapping[str, Mapping[str, Any]]:
+        """Cut points of the risk, 1 - S at the last horizon, and Kaplan-Meier's curves of events and of censoring."""
+        time, event = outcomes.targets.T
+        once, events = np.ones((outcomes.cases, 1)), int(event.sum())
+        return {GROUPS: {"events": events, "of": f"1 - survival@{outcomes.classes[-1]}",
+                         "cut_points": cut_points(1 - outcomes.predictions[:, -1])},
+                KEPT: {"events": events, "survival": _plain(kaplan_meier(time, event, once)),
+                       "uncensored": _plain(censoring(time, event, once))}}
+
+    def words(self, values: Floats, names: Sequence[str], training: TrainingOutcomes) -> dict[str, list[str]]:
+        """The group of each case by risk, low or high."""
+        group = risk_groups(training, values, 2)
+        return {} if group is None else {"group": [NAMES[2][number] for number in group]}
 
     def check(self, values: Floats) -> str | None:
         """Probabilities that do not rise from horizon to horizon."""
@@ -156,16 +183,27 @@ class Survival(TaskMethod):
     def measured(self, outcomes: Outcomes) -> Iterator[SurvivalColumn]:
         """The cases at each horizon."""
         time, event = outcomes.targets.T
+        found: dict[str, Any] = {}
         everyone: Bools = np.ones(outcomes.cases, dtype=np.bool_)
         for index, name in enumerate(outcomes.classes):
             survival = outcomes.predictions[:, index]
             risk = 1 - survival if outcomes.risk is None else outcomes.risk
-            yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk)
+            yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk, outcomes.training,
+                                 found)
 
     def agreements(self, outcomes: Outcomes) -> Sequence[Agreement]:
         """At each horizon the share with the event, in thirds by predicted risk, with 100 events in fifths."""
         groups = 5 if outcomes.targets[:, 1].sum() >= _MANY else 3
         return [_agreement(column, groups) for column in self.measured(outcomes)] if outcomes.cases >= groups else []
+
+    def group_curves(self, outcomes: Outcomes) -> Sequence[GroupCurves]:
+        """Kaplan-Meier's curves of two and of three groups by risk."""
+        return group_curves(outcomes)
+
+    def benefits(self, outcomes: Outcomes) -> Sequence[NetBenefit]:
+        """At each horizon that cases are followed beyond."""
+        return [NetBenefit(f"event until {column.name}", _THRESHOLDS, partial(net_benefits, column, _THRESHOLDS))
+                for column in self.measured(outcomes) if (column.time > column.horizon).any()]
 
     def example_names(self, count: int) -> tuple[str, ...]:
         """The first whole numbers."""
@@ -194,7 +232,18 @@ def _agreement(column: SurvivalColumn, groups: int) -> Agreement:
         survival, low, high = survival_with_bounds(column.time[own], column.event[own], column.horizon)
         rows.append((risk[own].mean(), 1 - survival, 1 - high, 1 - low, own.sum()))
     predicted, observed, low, high, count = np.array(rows, dtype=np.float64).T
-    return Agreement(f"event until {column.name}", predicted, observed, low, high, count.astype(np.int64))
+    smooth = None
+    if too_few(column) is None:
+        order = np.argsort(risk)
+        smooth = risk[order], smooth_risks(column, np.ones((len(risk), 1)))[order, 0]
+    return Agreement(f"event until {column.name}", predicted, observed, low, high, count.astype(np.int64), smooth, risk)
+
+
+def _plain(curve: StepCurve) -> dict[str, list[float]]:
+    """The times at which a curve falls, and its values from each on."""
+    shares = curve.after[:, 0]
+    falls = np.diff(shares, prepend=1.0) != 0
+    return {"times": curve.times[falls].tolist(), "shares": shares[falls].tolist()}
 
 
 def _rows(mask: Bools) -> list[int]:

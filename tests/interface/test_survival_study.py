@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_the_network_ranks_nearly_as_well_as_the_truth(study: tuple[Path, np.nda
 def test_the_table_of_predictions_agrees_with_itself(study: tuple[Path, np.ndarray]) -> None:
     rows = table(study[0] / "run" / "predictions.csv")
     columns = [f"death:{name}" for name in ("survival@6", "survival@12", "survival@24", "risk", "median", "rmst@24",
-                                            "time", "event")]
+                                            "group", "time", "event")]
     assert list(rows["p0"]) == ["id", *columns]
     survival = np.array([[float(row[name]) for name in columns[:3]] for row in rows.values()])
     assert (np.diff(survival, axis=1) <= 0).all()
@@ -108,6 +109,26 @@ def test_the_table_of_predictions_agrees_with_itself(study: tuple[Path, np.ndarr
     for row, own in zip(rows.values(), survival, strict=True):
         assert 0 < float(row["death:rmst@24"]) <= 24
         assert row["death:median"] == "" or (float(row["death:median"]) <= 24) == (own[2] <= 0.5)
+
+
+def test_a_run_keeps_where_its_training_cases_are_cut(study: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    run = study[0] / "run"
+    kept = json.loads((run / "groups.json").read_text())["heads"]["death"]
+    assert kept["fitted_on"] == "training cases" and kept["cases"] == CASES - TESTED - 60 and kept["patients"] is None
+    assert 0 < kept["events"] < kept["cases"] and len(kept["predictions"]) == 16
+    for row in table(run / "predictions.csv").values():
+        over = 1 - float(row["death:survival@24"]) - kept["cut_points"]["2"][0]
+        assert row["death:group"] == ("high" if over > 0 else "low") or abs(over) < 1e-5
+    curves = np.load(run / "survival.npz")
+    assert curves["survival"].dtype == np.float32 and curves["survival"].shape == (TESTED, len(curves["times"]))
+    at = np.searchsorted(curves["times"], 12, side="right") - 1
+    own = [float(row["death:survival@12"]) for row in table(run / "predictions.csv").values()]
+    np.testing.assert_allclose(curves["survival"][:, at], own, atol=2e-6)
+    assert list(curves["id"]) == list(table(run / "predictions.csv"))
+    shutil.copytree(run, tmp_path / "edited")
+    (tmp_path / "edited" / "groups.json").write_text('{"heads": {"death": {"cut_points": {}}}}')
+    with pytest.raises(UserError, match="cannot be read"):
+        fusionkit.evaluate(tmp_path / "edited", quiet=True)
 
 
 def test_new_cases_need_no_targets_and_get_the_same_numbers(study: tuple[Path, np.ndarray], tmp_path: Path) -> None:
@@ -127,7 +148,7 @@ def test_new_cases_need_no_targets_and_get_the_same_numbers(study: tuple[Path, n
 def test_survival_is_evaluated_and_not_calibrated(study: tuple[Path, np.ndarray]) -> None:
     folder, _ = study
     found = {row["metric"]: row for row in fusionkit.evaluate(folder / "run", quiet=True).rows()}
-    assert set(found) == {"uno", "harrell", "survival_auc", "survival_brier", "ibs"}
+    assert set(found) >= {"uno", "harrell", "survival_auc", "survival_brier", "ibs", "survival_slope", "log_rank"}
     with pytest.raises(UserError, match="no head of this network can be calibrated"):
         fusionkit.calibrate(folder / "run", quiet=True)
 
@@ -156,6 +177,11 @@ def test_networks_of_folds_average_probabilities(tmp_path: Path) -> None:
     own = table(tmp_path / "run" / "predictions.csv")
     assert all(float(row["death:risk"]) == pytest.approx(1 - float(row["death:survival@24"]), abs=1e-5)
                for row in own.values())
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["heads"]["death"]["metrics"]
+    means = [json.loads((tmp_path / "run" / f"fold-{fold}" / "metrics.json").read_text())["heads"]["death"]["metrics"][
+        "harrell"]["value"] for fold in range(2)]
+    told = float(metrics["harrell"]["note"].removeprefix("mean of the folds "))
+    assert told == pytest.approx(np.mean(means), abs=6e-4)
     both = {row["id"]: row for row in fusionkit.predict(tmp_path / "run", data, quiet=True).rows()}
     folds = [{row["id"]: row for row in fusionkit.predict(tmp_path / "run" / f"fold-{fold}", data, quiet=True).rows()}
              for fold in range(2)]

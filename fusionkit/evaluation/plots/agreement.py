@@ -25,15 +25,32 @@ def _draw(report: HeadReport) -> Figure | None:
 def _numbers(report: HeadReport) -> Numbers:
     return Numbers(("of", "cases", "predicted", "observed", "low", "high"), [
         (groups.name, *row) for groups in report.curves.agreements
-        for row in zip(groups.count, groups.predicted, groups.observed, groups.low, groups.high, strict=True)])
+        for row in [*zip(groups.count, groups.predicted, groups.observed, groups.low, groups.high, strict=True),
+                    *_smooth_rows(groups)]])
+
+
+def _smooth_rows(groups: Agreement) -> list[Sequence[object]]:
+    """The curve through the groups, without a number of cases."""
+    if groups.smooth is None:
+        return []
+    return [(None, float(predicted), float(observed), None, None)
+            for predicted, observed in zip(*groups.smooth, strict=True)]
 
 
 def agreement_figure(panels: Sequence[Agreement], title: str) -> Figure:
     """What was observed of groups of cases, with its bounds, against what was predicted of them."""
-    figure, parts = panelled(len(panels), 4.7, 4.7, title)
+    figure, parts = panelled(len(panels), 4.7, 4.7 if panels[0].every is None else 5.7, title)
     for part, panel in zip(parts, panels, strict=False):
-        axes = part.subplots()
+        if panel.every is None:
+            axes = part.subplots()
+        else:
+            axes, below = part.subplots(2, 1, sharex=True, height_ratios=[5, 1])
+            below.hist(panel.every, bins=np.linspace(0, 1, 41), color=PALETTE[5])
+            below.set(ylabel="cases", xlabel="predicted")
         diagonal(axes)
+        if panel.smooth is not None:
+            axes.plot(*panel.smooth, color=PALETTE[1], linewidth=1.4, zorder=2, label="smooth curve")
+            axes.legend(loc="upper left")
         there = ~np.isnan(panel.observed)
         observed, low, high = (values[there] for values in (panel.observed, panel.low, panel.high))
         axes.errorbar(panel.predicted[there], observed, [observed - low, high - observed], fmt="o", markersize=5,

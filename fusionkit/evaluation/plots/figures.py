@@ -6,7 +6,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusionkit.evaluation.plots import agreement, bland_altman, confusion, regression, reliability, risk, roc, style
+from fusionkit.evaluation.plots import (
+    agreement,
+    bland_altman,
+    confusion,
+    decision,
+    group_curves,
+    regression,
+    reliability,
+    risk,
+    roc,
+    style,
+)
 from fusionkit.evaluation.plots.head_figure import HeadFigure, write_numbers
 from fusionkit.evaluation.report import HeadReport
 
@@ -14,6 +25,8 @@ FIGURES: Sequence[HeadFigure] = (
     roc.FIGURE,
     reliability.FIGURE,
     agreement.FIGURE,
+    group_curves.FIGURE,
+    decision.FIGURE,
     risk.FIGURE,
     confusion.FIGURE,
     regression.FIGURE,
