@@ -35,6 +35,10 @@ ROWS: list[tuple[Any, ...]] = [
       for norm in ("batch", "group", "none") for output in ("pooled", "map", "taps") for sizes in (IMAGE, VOLUME)],
     ("encoder.conv", {"widths": [7], "blocks": 2, "stem_stride": 3}, [IMAGE]),
     ("encoder.conv", {"widths": [5, 7], "blocks": 0}, [IMAGE]),
+    *[("encoder.resnet3d", {"depth": depth, "blocks": [1, 1, 1, 1], "width": 4, "output": output, **options},
+       [(2, 9, 17, 13)])
+      for depth, output, options in ((10, "pooled", {"preset": "medicalnet"}), (50, "map", {}),
+                                     (18, "taps", {"shortcut": "A"}))],
     *[(TIMM, {"model": "test_resnet", "features": features}, [(3, 37, 41)]) for features in ("pooled", "map", "taps")],
     (TIMM, {"model": "test_resnet", "drop_rate": 0.3, "drop_path_rate": 0.2}, [(5, 37, 41)]),
     (TIMM, {"model": "test_efficientnet", "features": "taps", "taps": [1, -2], "normalise": "none"}, [(1, 37, 41)]),

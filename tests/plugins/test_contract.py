@@ -29,6 +29,7 @@ OF_EVERY_ROW = {"ports", "rule", "values", "gradients"}
 
 
 SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5},
+           "encoder.resnet3d": {"depth": 10, "width": 4},
            "fusion.healnet": {"width": 8, "latents": 3, "depth": 2, "cross_heads": 2, "heads": 2}}
 """Where the example that users are shown is a large network: a small one, which every check is done on."""
 

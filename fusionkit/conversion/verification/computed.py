@@ -90,8 +90,10 @@ def _weighed(results: Mapping[str, Tensor], fixture: Fixture) -> Tensor:
     if missing:
         raise wrong(f"the results lack {', '.join(missing)}", "make `replay` return every output of the fixture")
     loss = torch.zeros(())
+    # A mapping of names to sizes, or a list of names beside such a mapping.
+    sizes = fixture.meta.get("output_shapes", fixture.meta.get("outputs", {}))
     for place, name in enumerate(fixture.outputs):
-        shape = fixture.meta.get("outputs", {}).get(name, list(results[name].shape))
+        shape = sizes.get(name, list(results[name].shape))
         loss = loss + (results[name].reshape(shape) * fixture.cotangent(place, shape)).sum()
     return loss
 
