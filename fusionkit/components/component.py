@@ -173,7 +173,8 @@ class Head(Component):
     `names` is the option, or a property of the options, that lists the names of the result's columns (classes, labels,
     values).
     `partial`: its loss accepts NaN for an unknown label or value of a case, and learns nothing from it; without it a
-    case has its whole target or none.
+    case has its whole target or none. `positive` and `scales`, functions of the options: whether every target must be
+    above 0, and whether it scales targets by itself.
     """
 
     absent: Absent = "skip"
@@ -181,6 +182,8 @@ class Head(Component):
     task: str = "multiclass"
     names: str = "classes"
     partial: bool = False
+    positive: Callable[[Any], bool] | None = None
+    scales: Callable[[Any], bool] | None = None
     metrics: InitVar[object] = None
     kind: ClassVar[str] = "head"
 

@@ -14,7 +14,7 @@ from fusionkit.registry.lookup import Registry
 from fusionkit.registry.tasks import tasks_with_keys
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
-TARGET_KEYS = ("column", "columns", "values", "limits")
+TARGET_KEYS = ("column", "columns", "values", "limits", "unit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class TargetSpec:
     """One target: a column, or one column per class (multilabel), and raw values renamed to classes.
 
     `limits` says how cells beyond a limit of measurement are read. A target of a `task` with columns of its own has
-    these `by_key`, and `words` under its further keys.
+    these `by_key`, and `words` under its further keys; others have `unit` there.
     """
 
     name: str
@@ -34,6 +34,11 @@ class TargetSpec:
     by_key: AbstractMapping[str, str] = field(default_factory=dict)
     task: Task | None = None
     words: AbstractMapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """The unit of its numbers, a word for tables and axes; '' where none is given."""
+        return self.words.get("unit", "")
 
     @property
     def named_columns(self) -> list[NamedColumn]:
@@ -81,7 +86,9 @@ def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry) ->
     if limits is not None and limits not in known:
         part.note("bad-value", f"'limits' of {part.owner} cannot be {limits!r}", part.at("limits"),
                   fix="write 'value' for the limit itself, 'half' for half of a lower one, 'blank' for no value")
-    return TargetSpec(name, tree.span, column, columns or (), values, known.get(limits))
+    unit = part.words("unit")
+    return TargetSpec(name, tree.span, column, columns or (), values, known.get(limits),
+                      words={} if unit is None else {"unit": unit})
 
 
 def _keyed_target(form: DataFieldReader, name: str, tree: Mapping, task: Task) -> TargetSpec | None:

@@ -23,6 +23,7 @@ from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
+from fusionkit.runs.cohort_record import COHORT, fold_parts, write_cohort
 from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, SETTLED, open_run
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
@@ -50,7 +51,7 @@ from fusionkit.training.result import FitResult, StepProgress
 from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.unfreezing import never_learning
 
-_OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES)
+_OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES, COHORT)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ def train(
     begins = is_main() and not (folder / CASES).exists()
     if begins:
         record_of(setup.cohort, {}).write(folder)
+    counts = begins and not (folder / COHORT).exists()
+    if counts:
+        write_cohort(folder, setup.cohort, fold_parts(setup.cohort))
     done: list[Trained] = []
     for fold in range(folds):
         reporter.line(f"fold {fold + 1} of {folds}")
@@ -98,6 +102,8 @@ def train(
         except UserError:
             if begins and not done:
                 (folder / CASES).unlink()
+                if counts:
+                    (folder / COHORT).unlink()
                 _remove_empty(folder)
             raise
     if settings.stage:
@@ -273,11 +279,14 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel], samplers: dict[
     with job.reporter.progress("calibrating") as update:
         if cases.validation is None:
             own = [cases.training.some(cases.held_out.places(member)) for member in range(min(len(models), FOLDS))]
+            rows = [row for part in own for row in part.rows]
             results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update,
                                        kept=samplers)
         else:
+            rows = list(cases.validation.rows)
             results = predict(models, cases.validation, plan.uncertainty, job.inference, update, kept=samplers)
-    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
+    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty,
+                     patients=job.setup.cohort.named_patients(rows))
     for name, head in made.heads.items():
         for note in head.notes:
             job.report_once(f"calibration of {name}: {note}")
@@ -307,6 +316,7 @@ def _write_setup(cases: JobCases) -> dict[str, bytes]:
     if CASES not in before:
         record_of(job.setup.cohort, asdict(cases.parts), fold=job.settings.fold,
                   held_out=cases.held_out.of_networks).write(folder)
+        write_cohort(folder, job.setup.cohort, asdict(cases.parts))
     return before
 
 
