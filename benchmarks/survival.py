@@ -27,7 +27,7 @@ from fusionkit.datasets.phantom_survival import HORIZONS, best_concordance, draw
 
 VIEWS: tuple[View, ...] = ("image", "table", "both")
 OPTIONS: dict[str, dict[str, Any]] = {
-    "cox": {"training": {"accumulate": 2}},
+    "cox": {"training": {"batch_size": 64}},
     "hazards": {"with": {"intervals": 4}},
     "weibull": {},
 }
