@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from fusionkit.components.outcomes import Outcomes as Outcomes
     from fusionkit.components.outcomes import SurvivalColumn as SurvivalColumn
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
+    from fusionkit.components.outcomes import median_class as median_class
     from fusionkit.components.probes import Probes as Probes
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
     from fusionkit.components.protocols import Prediction as Prediction
     from fusionkit.components.protocols import Runner as Runner
+    from fusionkit.components.quantile_names import level_of as level_of
+    from fusionkit.components.quantile_names import quantile_name as quantile_name
     from fusionkit.components.reader import Reader as Reader
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release

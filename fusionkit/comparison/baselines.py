@@ -126,5 +126,5 @@ def _model(name: str, task: str, cases: int, seed: int) -> Any:
 
 
 def _joined(parts: Sequence[HeadOutputs]) -> HeadOutputs:
-    return HeadOutputs(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "targets",
-                                                                                              "values")))
+    return HeadOutputs(np.concatenate([part.rows for part in parts]), np.concatenate([part.targets for part in parts]),
+                       np.concatenate([part.values for part in parts]))

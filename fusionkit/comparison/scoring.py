@@ -14,15 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fusionkit.arrays import Floats
-from fusionkit.comparison.significance import Difference, corrected_t, holm, paired_bootstrap
+from fusionkit.comparison.significance import corrected_t
 from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean
 from fusionkit.evaluation.bootstrap import parts, percentiles, resample, sample_metrics
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named
+from fusionkit.evaluation.differences import Difference, holm, paired_bootstrap
 from fusionkit.evaluation.formatting import MetricResult, figures
-from fusionkit.evaluation.metrics import measure
+from fusionkit.evaluation.metrics import Measured, MetricValue, measure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.registry.lookup import Registry
@@ -102,8 +103,7 @@ def rank_candidates(
     rows = [scorer.row(name, kinds[name], outputs[name], None if place == 0 else outputs[names[0]])
             for place, name in enumerate(names)]
     rows = _corrected(rows)
-    sign = 1 if metric.lower_is_better else -1
-    rows.sort(key=lambda row: np.inf if row.metric.value is None else sign * row.metric.value)
+    rows.sort(key=lambda row: np.inf if row.metric.value is None else -metric.declared.goodness(row.metric.value))
     test = "corrected resampled t" if scorer.folded else "paired bootstrap"
     return HeadRanking(head, metric, tuple(rows), scorer.cases, scorer.patients, test)
 
@@ -201,19 +201,24 @@ class _Scorer:
 
     def _value(self, outputs: HeadOutputs) -> float:
         """The metric itself, NaN if undefined."""
-        return measure(self._outcomes(outputs), [self.metric]).overall[self.metric.key].value
+        return self._whole(measure(self._outcomes(outputs), [self.metric])).value
+
+    def _whole(self, measured: Measured) -> MetricValue:
+        """The metric, undefined where the network tells nothing that it reads."""
+        return measured.overall.get(self.metric.key, MetricValue(np.nan))
 
     def _samples(self, outputs: HeadOutputs) -> Floats:
         """The metric of every resample of patients. *Shape*: (R,)."""
         outcomes, owner, resamples = self._outcomes(outputs), self.owner[outputs.rows], self.weights.shape[1]
         measured = measure(outcomes, [self.metric])
-        if not measured.overall[self.metric.key].defined:
+        if not self._whole(measured).defined:
             return np.full(resamples, np.nan)
         return np.concatenate([sample_metrics(outcomes, measured, self.weights[owner, part])[None][self.metric.key]
                                for part in parts(len(outputs.rows), resamples)])
 
     def _outcomes(self, outputs: HeadOutputs) -> Outcomes:
-        return collect(self.head.declared_task, self.head.names, outputs.targets, outputs.values, head=self.head.name)
+        return collect(self.head.declared_task, self.head.names, outputs.targets, outputs.values, head=self.head.name,
+                       details=outputs.details)
 
 
 def _cases(parts: Sequence[HeadOutputs]) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 
 from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
-from fusionkit.comparison.significance import Difference
 from fusionkit.comparison.train import RepeatOutputs, Unit
+from fusionkit.evaluation.differences import Difference
 from fusionkit.evaluation.formatting import figures, short
 from fusionkit.files import csv_text, write_json, write_text
 from fusionkit.planning.plan import Cost
@@ -177,12 +177,20 @@ def divisions(compared: ComparisonResult) -> str:
     return what + (f", {repeats} repeats" if repeats > 1 else "")
 
 
+def _gain(ranking: HeadRanking, row: ScoreRow) -> float:
+    """How much better a row is than the reference: above 0 if it is."""
+    goodness, difference = ranking.measure.declared.goodness, row.difference.value if row.difference else None
+    if ranking.measure.declared.better in ("higher", "lower"):
+        return goodness(difference or 0.0)
+    reference = next((other.metric.value for other in ranking.rows if other.difference is None), None)
+    return 0.0 if row.metric.value is None or reference is None else goodness(row.metric.value) - goodness(reference)
+
+
 def verdicts(ranking: HeadRanking) -> Sequence[str]:
     """Which candidates differ from the reference after correction, as text."""
-    sign = -1 if ranking.lower_is_better else 1
     clear = [row for row in ranking.rows if row.kind == "candidate" and row.difference and row.difference.clear]
-    better = [row.name for row in clear if row.difference and sign * (row.difference.value or 0) > 0]
-    worse = [row.name for row in clear if row.difference and sign * (row.difference.value or 0) < 0]
+    better = [row.name for row in clear if _gain(ranking, row) > 0]
+    worse = [row.name for row in clear if _gain(ranking, row) < 0]
     count = sum(row.kind == "candidate" for row in ranking.rows)
     if not count:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -23,6 +23,7 @@ from fusionkit.inference.predict import HeadResult
 from fusionkit.progress import Progress
 from fusionkit.runs.folder import RUN
 from fusionkit.runs.job import Precomputed, Reporter, parts_of
+from fusionkit.runs.results import detailed
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.train import train
 from fusionkit.training.result import HISTORY, read_history
@@ -36,18 +37,21 @@ RUNS, OUTCOME = "runs", "outcome.npz"
 class HeadOutputs:
     """One network's outputs of one head for its test cases that have a target and a result.
 
-    Shapes: `rows` (N,) of the cohort, `targets` (N,) or (N, K), `values` (N, K).
+    Shapes: `rows` (N,) of the cohort, `targets` (N,) or (N, K), `values` (N, K). `details` are further numbers (N,)
+    by name.
     """
 
     rows: NDArray[np.int64]
     targets: Floats
     values: Floats
+    details: Mapping[str, Floats] = field(default_factory=dict)
 
     def of(self, rows: NDArray[np.int64]) -> HeadOutputs:
         """The outputs of some of the rows, in their order."""
         place = {int(row): index for index, row in enumerate(self.rows)}
         chosen = [place[int(row)] for row in rows]
-        return HeadOutputs(rows, self.targets[chosen], self.values[chosen])
+        return HeadOutputs(rows, self.targets[chosen], self.values[chosen],
+                           {name: part[chosen] for name, part in self.details.items()})
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,8 @@ def _trained(
 
 def _tested(result: HeadResult, rows: NDArray[np.int64]) -> HeadOutputs:
     use = result.valid & result.known
-    return HeadOutputs(rows[use], result.targets[use].astype(np.float64), result.values[use].astype(np.float64))
+    return HeadOutputs(rows[use], result.targets[use].astype(np.float64), result.values[use].astype(np.float64),
+                       {name: part[use] for name, part in detailed(result).items()})
 
 
 def _seconds(folder: Path) -> float:
@@ -217,6 +222,7 @@ def _write(path: Path, outcome: RepeatOutputs) -> None:
     arrays: dict[str, NDArray[np.generic]] = {"seconds": np.float64(outcome.seconds).reshape(1)}
     for place, head in enumerate(outcome.heads.values()):
         arrays |= {f"{place}-rows": head.rows, f"{place}-targets": head.targets, f"{place}-values": head.values}
+        arrays |= {f"{place}-details-{name}": part for name, part in head.details.items()}
     with replacing(path) as aside, aside.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
@@ -225,8 +231,10 @@ def _read(path: Path, heads: Sequence[str]) -> RepeatOutputs | None:
     """The saved outputs of a finished run; None if there are none or they cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            outputs = {name: HeadOutputs(*(kept[f"{place}-{part}"] for part in ("rows", "targets", "values")))
-                       for place, name in enumerate(heads)}
+            outputs = {name: HeadOutputs(
+                kept[f"{place}-rows"], kept[f"{place}-targets"], kept[f"{place}-values"],
+                {key.removeprefix(mark): kept[key] for key in kept if key.startswith(mark)})
+                       for place, name in enumerate(heads) for mark in [f"{place}-details-"]}
             return RepeatOutputs(outputs, float(kept["seconds"][0]))
     except (OSError, ValueError, KeyError, BadZipFile):
         return None

@@ -14,7 +14,8 @@ from fusionkit.components.task import task_word
 if TYPE_CHECKING:
     from fusionkit.arrays import Floats
 
-Better = Literal["higher", "lower"]
+Better = Literal["higher", "lower", "zero", "one"]
+"""Which values are better: larger or smaller ones, or those nearer to 0 or to 1."""
 
 
 class MetricMethod(Protocol):
@@ -42,7 +43,10 @@ class MetricMethod(Protocol):
 class Metric(Declaration):
     """Measures the results of a head; `module(config)` returns a `MetricMethod`.
 
-    `label` is its name in tables and plots. `tasks` are those of the heads that it measures. `better` is the direction.
+    `label` is its name in tables and plots. `tasks` are those of the heads that it measures. `better` is the direction,
+    or the value that is best, `zero` or `one`. `reads` are patterns of names, such as 'sd' or 'q*': only heads are
+    measured that tell such numbers beside their results (`details` of a head's module), and the metric finds them in
+    `details` of what it is given.
     `unit` is that of its values: '' for a number without one, 'target' for the target's, else text for tables.
     `monitor`: whether it may select the best epoch of a training, by the setting `monitor`. `place` orders tables:
     smaller comes first, equal places are ordered by id.
@@ -57,6 +61,7 @@ class Metric(Declaration):
     unit: str = ""
     monitor: bool = True
     place: int = 1000
+    reads: tuple[str, ...] = ()
     kind: ClassVar[str] = "metric"
 
     def __post_init__(self) -> None:
@@ -69,6 +74,10 @@ class Metric(Declaration):
         if self.better not in get_args(Better):
             raise ContractError(f"{self.id}: better={self.better!r}; choose one of {', '.join(get_args(Better))}")
 
+    def goodness(self, value: float) -> float:
+        """The value turned so that larger is better."""
+        return {"higher": value, "lower": -value, "zero": -abs(value), "one": -abs(value - 1)}[self.better]
+
     @property
     def heading(self) -> str:
         """The label, with the unit if it has one of its own."""
@@ -78,5 +87,6 @@ class Metric(Declaration):
     def facts(self) -> Mapping[str, str]:
         """Its tasks, direction and unit."""
         unit = {"unit": "that of the target" if self.unit == "target" else self.unit} if self.unit else {}
-        return {"label": self.label, "tasks": ", ".join(self.tasks), "better": self.better, **unit,
+        reads = {"reads": " or ".join(self.reads)} if self.reads else {}
+        return {"label": self.label, "tasks": ", ".join(self.tasks), "better": self.better, **unit, **reads,
                 "monitor": "it may select the best epoch" if self.monitor else "it cannot select the best epoch"}

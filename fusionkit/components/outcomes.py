@@ -5,8 +5,9 @@ Axes: N cases, M cases whose target is known, K classes, labels or outputs, R co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,13 @@ from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.components.task import ALIKE, Results, TaskMethod, task_word
 
 _RESULTS = {task: results for results, task in ALIKE.items()}
+
+
+def median_class(probabilities: Floats) -> Ints:
+    """The number of k with P(class > k) above one half: (N, K) to (N,)."""
+    above = 1 - np.cumsum(probabilities[:, :-1], axis=1)
+    found: Ints = (above > 0.5).sum(axis=1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,9 @@ class Outcomes:
     `without_target` counts the cases that were dropped because they have no target; `rows` (N,) are the original
     positions of the others. `results` says what the predictions are, as a `Task` does; `method` is that of a task that
     measures columns of its own, whose targets are as it says. `risk` (N,) ranks the cases where a head has such a
-    number beside its predictions; higher is worse, and sooner.
+    number beside its predictions; higher is worse, and sooner. `ordered`: whether the classes have an order.
+    `details` are further numbers (N,) that the head tells beside its results, by name: of several outputs after the
+    name of the output and a colon.
     """
 
     task: str
@@ -40,6 +50,8 @@ class Outcomes:
     results: Results | None = None
     method: TaskMethod | None = None
     risk: Floats | None = None
+    ordered: bool = False
+    details: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def form(self) -> Results:
@@ -65,7 +77,8 @@ class Outcomes:
         score, name = self.predictions[:, index], self.classes[index]
         if self.form == "classes":
             known = np.ones(self.cases, dtype=bool)
-            return ClassColumn(name, known, self.targets == index, self.predicted_class() == index, score)
+            return ClassColumn(name, known, self.targets == index, self.predicted_class() == index, score,
+                               self._beyond(index) if self.ordered else None)
         known = ~np.isnan(self.targets[:, index])
         truth, score = self.targets[known, index] == 1, score[known]
         return ClassColumn(name, known, truth, score > 0.5, score)
@@ -73,7 +86,16 @@ class Outcomes:
     def output(self, index: int) -> ValueColumn:
         """One output of a regression, over the cases where it is known."""
         known = ~np.isnan(self.targets[:, index])
-        return ValueColumn(self.classes[index], known, self.targets[known, index], self.predictions[known, index])
+        mark = f"{self.classes[index]}:" if len(self.classes) > 1 else ""
+        details = {key.removeprefix(mark): values[known] for key, values in self.details.items()
+                   if key.startswith(mark)}
+        return ValueColumn(self.classes[index], known, self.targets[known, index], self.predictions[known, index],
+                           details)
+
+    def offers(self, patterns: Sequence[str]) -> bool:
+        """Whether the head tells a number of such a name beside its results; no pattern asks for none."""
+        names = {key.rpartition(":")[2] for key in self.details}
+        return not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
     def columns(self) -> Iterator[Any]:
         """What is measured one by one: a `ClassColumn` for every class against the others (of two classes the second)
@@ -88,7 +110,16 @@ class Outcomes:
             elif index or not self.binary:
                 yield self.column(index)
 
+    def _beyond(self, index: int) -> tuple[Bools, Floats]:
+        # Of two classes, the only column stands for the only question.
+        start = 1 if self.binary else index + 1
+        return self.targets >= start, self.predictions[:, start:].sum(axis=1)
+
     def predicted_class(self) -> Ints:
+        """The likeliest class, or where they have an order the median. *Shape*: (N,)."""
+        return median_class(self.predictions) if self.ordered else self.likeliest_class()
+
+    def likeliest_class(self) -> Ints:
         """The class of the largest probability, the first in case of ties. *Shape*: (N,)."""
         return np.argmax(self.predictions, axis=1) if self.cases else np.zeros(0, dtype=np.int64)
 
@@ -97,6 +128,7 @@ class Outcomes:
 class ClassColumn:
     """One class against all others: `truth`, `predicted` and `score` over the cases that are `known`.
 
+    `beyond` is, for classes that have an order, whether a case is of a later class, and the probability of that.
     *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
     """
 
@@ -105,6 +137,7 @@ class ClassColumn:
     truth: Bools
     predicted: Bools
     score: Floats
+    beyond: tuple[Bools, Floats] | None = None
     _counted: list[tuple[Floats, Floats]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def counts(self, weights: Floats) -> Floats:
@@ -123,6 +156,7 @@ class ClassColumn:
 class ValueColumn:
     """One output of a regression: true and predicted values over the cases that are `known`.
 
+    `details` are further numbers of the cases by name, such as the standard deviation `sd` or the quantile `q05`.
     *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
     """
 
@@ -130,6 +164,7 @@ class ValueColumn:
     known: Bools
     truth: Floats
     predicted: Floats
+    details: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

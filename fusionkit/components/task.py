@@ -127,6 +127,12 @@ class TaskMethod:
         """
         return {}
 
+    def pooled(self, details: Mapping[str, Floats], values: Floats, names: Sequence[str]) -> dict[str, Floats]:
+        """The further numbers of P networks or passes as those of their mean: (P, N) by name, and the decoded values
+        (P, N, K), give (N,) by name. Without it such numbers are those of a single network alone.
+        """
+        return {}
+
     def prior(self, targets: Floats, names: Sequence[str]) -> Floats | None:
         """What is predicted of a case of which nothing is known, (K,), from the targets of the training cases.
 
@@ -145,6 +151,11 @@ class TaskMethod:
 
         present: Bools = np.logical_not(blank.any(axis=1))
         return present, []
+
+    def judge_words(self, words: Mapping[str, str], names: Sequence[str]) -> str | None:
+        """What is wrong with the text of further keys of a target, for a head with these names. Lists are joined by |.
+        """
+        return None
 
     def judge_parts(self, train: Sequence[TargetPart], others: Sequence[TargetPart], names: Sequence[str]
                     ) -> list[PartFault]:
@@ -193,7 +204,8 @@ class Task(Declaration):
     such as {'time': 'number', 'event': 'label'}. `words` are further keys of such a target, whose text is kept.
     `main` is the metric by which networks are compared, `shown` are those of short tables. `stratified`: whether
     validation cases that are set aside have the mix of all. `calibrated`: whether results are calibrated, and have
-    prediction sets or intervals.
+    prediction sets or intervals. `ordered`: whether its classes have an order; then the median is predicted, not the
+    likeliest, and prediction sets have no gaps.
 
     Raises: ContractError if one of these is not valid.
     """
@@ -206,6 +218,7 @@ class Task(Declaration):
     words: tuple[str, ...] = ()
     stratified: bool = False
     calibrated: bool = True
+    ordered: bool = False
     kind: ClassVar[str] = "task"
     method: TaskMethod = field(init=False, repr=False, compare=False)
 
@@ -213,6 +226,8 @@ class Task(Declaration):
         super().__post_init__()
         if self.results not in get_args(Results):
             raise ContractError(f"{self.id}: results={self.results!r}; choose one of {', '.join(get_args(Results))}")
+        if self.ordered and self.results != "classes":
+            raise ContractError(f"{self.id}: ordered=True is for classes; its results are {self.results}")
         read = [self.cells] if isinstance(self.cells, str) else list(self.cells.values())
         if not read or set(read) - set(get_args(Cells)):
             raise ContractError(f"{self.id}: cells={self.cells!r}; choose from {', '.join(get_args(Cells))}")

@@ -160,6 +160,10 @@ class Cohort:
             return np.array([there is not None for there in self.positions[name].by_row], dtype=bool)
         return np.array([path is not None for path in self.paths[name]], dtype=bool)
 
+    def named_patients(self, rows: Sequence[int]) -> list[str] | None:
+        """The patient of each of the rows, None where the data name no patients."""
+        return None if self.description.patient is None else [self.patients[row] for row in rows]
+
     def class_counts(self, head: str, rows: Sequence[int]) -> dict[str, int]:
         """How many of the rows have each class or label, in the order of the head, or as its task counts."""
         target, found = self.heads[head], self.targets[head]

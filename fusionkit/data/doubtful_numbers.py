@@ -81,7 +81,8 @@ def target_scale(table: Table, column: str, numbers: NDArray[np.float64], rows: 
         "target-scale", f"target column {column!r} has mean {mean:.4g} and deviation {deviation:.4g} in {len(known)} "
         "training cases", table.header(column),
         why="a network begins with values near 0 and of a size near 1, and may spend its training on getting there",
-        fix=f"rescale the column in the table: (value - {mean:.3g}) / {deviation:.3g}, which predictions are then in",
+        fix="set 'standardise: true' in the head: it learns (value - mean) / deviation and predicts in the unit of the "
+            "column",
         severity="warning")]
 
 

@@ -292,7 +292,7 @@ def _warn_of_doubts(loading: PartialCohort) -> PartialCohort:
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
     for name, spec in loading.learnt.items():
-        if loading.heads[name].declared_task.cells == "number":
+        if loading.heads[name].declared_task.cells == "number" and not loading.heads[name].scaled:
             wanted = np.where(loading.targets[name].present[:, None], loading.targets[name].values, np.nan)
             for position, column in enumerate(spec.all_columns):
                 findings.extend((column, doubt) for doubt in target_scale(table, column, wanted[:, position], train))

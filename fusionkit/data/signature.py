@@ -16,6 +16,7 @@ class HeadTarget:
 
     `classes` are in the order of the head's outputs; `size` is the number of outputs. `partial`: some labels or
     values of a case may be known and others not. `found` is the task that `task` names, where it was looked up before.
+    `positive`: every number must be above 0. `scaled`: the head scales the numbers by itself.
     """
 
     task: str
@@ -24,6 +25,8 @@ class HeadTarget:
     size: int = 1
     partial: bool = False
     found: Task | None = field(default=None, repr=False, compare=False)
+    positive: bool = False
+    scaled: bool = False
 
     @property
     def declared_task(self) -> Task:

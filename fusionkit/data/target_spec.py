@@ -12,9 +12,9 @@ from fusionkit.data.measurement_limits import Limits
 from fusionkit.errors import Span
 from fusionkit.registry.lookup import Registry
 from fusionkit.registry.tasks import tasks_with_keys
-from fusionkit.syntax.tree import Leaf, Mapping, Tree
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
-TARGET_KEYS = ("column", "columns", "values", "limits")
+TARGET_KEYS = ("column", "columns", "values", "limits", "unit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class TargetSpec:
     """One target: a column, or one column per class (multilabel), and raw values renamed to classes.
 
     `limits` says how cells beyond a limit of measurement are read. A target of a `task` with columns of its own has
-    these `by_key`, and `words` under its further keys.
+    these `by_key`, and `words` under its further keys; others have `unit` there.
     """
 
     name: str
@@ -34,6 +34,11 @@ class TargetSpec:
     by_key: AbstractMapping[str, str] = field(default_factory=dict)
     task: Task | None = None
     words: AbstractMapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """The unit of its numbers, a word for tables and axes; '' where none is given."""
+        return self.words.get("unit", "")
 
     @property
     def named_columns(self) -> list[NamedColumn]:
@@ -63,9 +68,11 @@ def read_targets(form: DataFieldReader, registry: Registry) -> dict[str, TargetS
 
 def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry) -> TargetSpec | None:
     if isinstance(tree, Mapping) and set(tree.entries) - set(TARGET_KEYS):
-        for task in tasks_with_keys(registry):
-            if set(tree.entries) & set(task.keys):
-                return _keyed_target(form, name, tree, task)
+        fitting = [task for task in tasks_with_keys(registry) if set(tree.entries) & set(task.keys)]
+        if fitting:
+            # Tasks may have the same columns, and be told apart by their further keys.
+            return _keyed_target(form, name, tree, min(
+                fitting, key=lambda task: (len(set(tree.entries) - {*task.keys, *task.words}), len(task.words))))
     part = DataFieldReader(tree, f"target {name!r}", TARGET_KEYS, form.found)
     if not isinstance(tree, Mapping):
         return None
@@ -79,7 +86,9 @@ def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry) ->
     if limits is not None and limits not in known:
         part.note("bad-value", f"'limits' of {part.owner} cannot be {limits!r}", part.at("limits"),
                   fix="write 'value' for the limit itself, 'half' for half of a lower one, 'blank' for no value")
-    return TargetSpec(name, tree.span, column, columns or (), values, known.get(limits))
+    unit = part.words("unit")
+    return TargetSpec(name, tree.span, column, columns or (), values, known.get(limits),
+                      words={} if unit is None else {"unit": unit})
 
 
 def _keyed_target(form: DataFieldReader, name: str, tree: Mapping, task: Task) -> TargetSpec | None:
@@ -88,7 +97,8 @@ def _keyed_target(form: DataFieldReader, name: str, tree: Mapping, task: Task) -
     for key in task.keys:
         part.require(key, "COLUMN", f", a column that {task.id} reads")
     by_key = {key: part.words(key) for key in task.keys if part.has(key)}
-    words = {key: part.words(key) for key in task.words if part.has(key)}
+    words = {key: "|".join(part.texts(key) or ()) if isinstance(tree.get(key), Items) else part.words(key)
+             for key in task.words if part.has(key)}
     values = _values(part)
     if len(by_key) < len(task.keys) or None in by_key.values():
         return None

@@ -58,6 +58,11 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
     if spec.keys != task.keys:
         findings.add(_of_another_task(name, spec, head))
         return absent(head, len(table))
+    wrong = task.method.judge_words(spec.words, head.classes) if task.keys else None
+    if wrong is not None:
+        findings.add(Diagnostic("bad-target", f"target {name!r} does not fit its head: {wrong}", spec.span,
+                                fix="write the same in the data file and in the graph"))
+        return absent(head, len(table))
     if task.keys:
         return _keyed(table, name, spec, task, ids=ids, findings=findings, formats=formats or NumberFormats())
     if task.cells == "class":
@@ -75,6 +80,8 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
         blank[:, position] = [not cell for cell in cells]
         if task.cells == "number":
             values[:, position] = read_numbers(faults, form, "target")
+            for row in np.flatnonzero(values[:, position] <= 0).tolist() if head.positive else ():
+                faults.add(row, _NOT_POSITIVE)
         else:
             values[:, position] = _labels(faults)
         findings.extend((column, fault) for fault in faults.told())
@@ -82,6 +89,11 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
         _note_half_blank(table, columns, blank, ids, findings)
     present: NDArray[np.bool_] = ~np.all(blank, axis=1) if head.partial else ~np.any(blank, axis=1)
     return TargetValues(np.where(present[:, None], values, 0.0).astype(np.float32), present)
+
+
+_NOT_POSITIVE = CellFault("not-positive", "{cell} is not above 0", "are not above 0",
+                          "its head learns logarithms ('transform: log')",
+                          "remove 'transform: log' from the head, or leave the cells blank")
 
 
 def _of_another_task(name: str, spec: TargetSpec, head: HeadTarget) -> Diagnostic:

@@ -63,7 +63,7 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
 
     def bounds(of: str | None, scores: Scores) -> dict[str, Interval]:
         return {
-            name: _interval(drawn[of][name], value.value) if of in drawn and value.defined else nothing
+            name: interval_of(drawn[of][name], value.value) if of in drawn and value.defined else nothing
             for name, value in scores.items()
         }
 
@@ -83,7 +83,7 @@ def intervals_of(
     drawn = [{key: figure(weights) for key, figure in figures.items()}
              for weights in draw(outcomes, groups, seed, resamples)]
     return {key: Interval(np.nan, np.nan) if np.isnan(values[key]) else
-            _interval(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
+            interval_of(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
 
 
 def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
@@ -150,7 +150,7 @@ def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> d
     return samples
 
 
-def _interval(samples: Floats, value: float) -> Interval:
+def interval_of(samples: Floats, value: float) -> Interval:
     """The middle 95 % of the resamples in which the metric is defined."""
     bounds, defined = percentiles(samples), int((~np.isnan(samples)).sum())
     if bounds is None:

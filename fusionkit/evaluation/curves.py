@@ -122,7 +122,7 @@ def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:
         columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
         return tuple(_reliability(column.name, column.score, column.truth)
                      for column in (columns[1:] if outcomes.binary else columns))
-    correct = outcomes.predicted_class() == outcomes.targets
+    correct = outcomes.likeliest_class() == outcomes.targets
     return (_reliability("the predicted class", outcomes.predictions.max(axis=1), correct),)
 
 

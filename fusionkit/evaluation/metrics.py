@@ -54,7 +54,7 @@ def measure(outcomes: Outcomes, metrics: Sequence[ChosenMetric] | None = None) -
     `metrics` are all that are installed if none are named.
     """
     chosen = tuple(metric for metric in (default_metrics() if metrics is None else metrics)
-                   if outcomes.is_measured_by(metric.declared.tasks))
+                   if outcomes.is_measured_by(metric.declared.tasks) and outcomes.offers(metric.declared.reads))
     once = np.ones((outcomes.cases, 1))
     failures: dict[str, str] = {}
     found = per_class(outcomes, chosen, once, failures)

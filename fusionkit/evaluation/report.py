@@ -46,7 +46,7 @@ class HeadReport:
 
     `recalibrated` has the bins of the calibrated probabilities, `curves.reliability` those of the predicted ones.
     `metrics` is over all classes; `per_class` is each class against the others, empty if it would only repeat. `labels`
-    are the names of the metrics for readers.
+    are the names of the metrics for readers, `unit` is that of the targets.
     """
 
     head: str
@@ -61,6 +61,7 @@ class HeadReport:
     curves: Curves = field(default_factory=Curves, repr=False, compare=False)
     trust: Trust = field(default_factory=Trust, repr=False, compare=False)
     recalibrated: tuple[Reliability, ...] = field(default=(), repr=False, compare=False)
+    unit: str = ""
     found: Task | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -74,6 +75,7 @@ class HeadReport:
         return {
             "task": self.task,
             "classes": list(self.classes),
+            **({"unit": self.unit} if self.unit else {}),
             "counts": {
                 "cases": self.counts.cases,
                 "without_target": self.counts.without_target,
@@ -114,6 +116,8 @@ def evaluate_predictions(
     calibrated: Calibrated | None = None,
     metrics: Sequence[ChosenMetric] | None = None,
     risk: ArrayLike | None = None,
+    details: Mapping[str, ArrayLike] | None = None,
+    unit: str = "",
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -125,11 +129,14 @@ def evaluate_predictions(
     `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions. `metrics` are all
     that are installed if none are named; those for another task are left out. `risk` (N,) ranks the cases of a
     task that knows risks, higher is worse; without it the predictions do. Other tasks say what their targets are.
+    `details` are further numbers (N,) that a head tells, such as `sd` or the quantile `q05`; of several outputs the
+    name of the output and a colon are before. `unit` is that of the targets, a word for tables.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     declared = task_named(task)
-    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk)
+    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk,
+                       details=details)
     measured = measure(outcomes, metrics)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}
@@ -146,7 +153,9 @@ def evaluate_predictions(
         counts=_counts(outcomes, declared),
         resamples=resamples,
         seed=seed,
-        labels={metric.key: metric.label for metric in measured.metrics},
+        labels={metric.key: f"{metric.label}, {unit}" if unit and metric.declared.unit == "target" else metric.label
+                for metric in measured.metrics},
+        unit=unit,
         curves=trace(outcomes),
         trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
@@ -200,6 +209,9 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
                 goal = f" (target: {1 - report.trust.alpha:g})" if report.trust.alpha and path[1] == "coverage" else ""
                 kind = "intervals" if report.declared_task.results == "values" else "sets"
                 rows.append((report.head, f"{kind}: {uncertainty_metrics.LABELS[path[1]]}{goal}", "", str(metric)))
+            elif path[:2] == ("sets", "per_class") and path[3] == "coverage":
+                kind = "intervals" if report.declared_task.results == "values" else "sets"
+                rows.append((report.head, f"{kind}: coverage of {path[2]!r}", "", str(metric)))
     return rows
 
 

@@ -245,6 +245,8 @@ def _sets(outcomes: Outcomes, found: Calibrated) -> dict[Path, Weighted]:
             inside = (low <= truth_values) & (truth_values <= high)
             width = np.where(np.isfinite(high - low), high - low, np.nan)
             parts[name] = {"coverage": _mean(inside.astype(np.float64), known), "width": _mean(width, known)}
+            if found.empty is not None:
+                parts[name]["empty"] = _mean(found.empty[known, index].astype(np.float64), known)
     figures.update({(key,): _mean_of([part[key] for part in parts.values()]) for key in next(iter(parts.values()))})
     if len(parts) > 1:
         figures.update({("per_class", name, key): figure for name, part in parts.items()

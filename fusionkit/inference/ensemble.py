@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fusionkit.inference.details import Passes
 from fusionkit.inference.sampler import Autocast, BatchRun, OnePass, Sampler
 from fusionkit.network.instantiate import seed_of
 from fusionkit.network.model import FusionModel
@@ -45,9 +46,9 @@ class CommitteeSampler:
         self.model = samplers[0].model
 
     def run(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
-            autocast: Autocast = nullcontext) -> CommitteeRun:
+            autocast: Autocast = nullcontext, passes: Passes | None = None) -> CommitteeRun:
         """The networks and one batch."""
-        return CommitteeRun([partial(sampler.run, inputs, present, autocast) for sampler in self.samplers])
+        return CommitteeRun([partial(sampler.run, inputs, present, autocast, passes) for sampler in self.samplers])
 
 
 class CommitteeRun:
@@ -73,10 +74,15 @@ class CommitteeOnce:
 
     def __init__(self, runs: Sequence[OnePass]) -> None:
         self.runs, self.tasks, self.members = runs, runs[0].tasks, 1
+        self.passes = Passes(runs[0].model)
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
         """The mean of the decoded results: (B, K) for each head."""
-        return mean_of([run.once() for run in self.runs])
+        results = []
+        for run in self.runs:
+            results.append(run.once())
+            self.passes.add(results[-1], run.details)
+        return mean_of(results)
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Nothing, as for one network."""
@@ -105,6 +111,7 @@ class EnsembleRun:
         self.place = (seed, batch)
         self.calls: Counter[int] = Counter()
         self.kept: tuple[int, BatchRun | CommitteeRun] | None = None
+        self.passes = Passes(samplers[0].model)
         self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike
                                          for head in samplers[0].model.plan.heads}
         self.members = len(samplers)
@@ -123,7 +130,7 @@ class EnsembleRun:
     def _of(self, member: int) -> BatchRun | CommitteeRun:
         if self.kept is None or self.kept[0] != member:
             self.kept = None  # otherwise the results of two networks would be in memory at once
-            self.kept = member, self.samplers[member].run(self.inputs, self.present, self.autocast)
+            self.kept = member, self.samplers[member].run(self.inputs, self.present, self.autocast, self.passes)
         return self.kept[1]
 
 

@@ -16,6 +16,7 @@ from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, U
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import Diagnostic, GraphError, UserError
 from fusionkit.evaluation.calibration import Calibrated
+from fusionkit.inference.details import Passes
 from fusionkit.inference.ensemble import Committee, CommitteeOnce, CommitteeSampler, EnsembleRun, members_of
 from fusionkit.inference.sampler import Autocast, OnePass, Sampler
 from fusionkit.inference.views import mean_of_views, motions_of, moving_inputs, seen_as
@@ -129,16 +130,17 @@ def predict(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(settings.seed)
         for number, batch in enumerate(loader):
-            whole, found = batch.to(device), []
+            whole, found, runs = batch.to(device), [], []
             for motion in motions:
                 moved = seen_as(whole, motion, moving, labelled) if moving else whole
                 run = EnsembleRun(samplers, moved.inputs, moved.masks, autocast=autocast, seed=settings.seed,
                                   batch=number) if samplers else _once(members[0], moved, autocast)
                 found.append(method.predict(run))
+                runs.append(run)
             _collect(model, whole, mean_of_views(found) if moving else found[0], collected)
-            for name, numbers in (run.details if isinstance(run, OnePass) and not moving else {}).items():
+            for name, numbers in _details(model, runs, found).items():
                 for key, values in numbers.items():
-                    collected[name].details.setdefault(key, []).append(values.float().cpu())
+                    collected[name].details.setdefault(key, []).append(values)
             done += len(batch)
             if progress:
                 progress(done, total)
@@ -183,6 +185,21 @@ def _samplers(members: Sequence[Sequence[FusionModel]], settings: Settings, kept
 def _once(networks: Sequence[FusionModel], batch: Batch, autocast: Autocast) -> Runner:
     runs = [OnePass(model, batch.inputs, batch.masks, autocast) for model in networks]
     return runs[0] if len(runs) == 1 else CommitteeOnce(runs)
+
+
+def _details(model: FusionModel, runs: Sequence[Any], found: Sequence[Prediction]) -> dict[str, Mapping[str, Tensor]]:
+    """What heads tell beside the results of the views of a batch: of one pass as it is, else as their task pools it."""
+    if isinstance(runs[0], OnePass) and len(runs) == 1:
+        return {name: {key: part.float().cpu() for key, part in told.items()}
+                for name, told in runs[0].details.items()}
+    passes = Passes(model)
+    for run, prediction in zip(runs, found, strict=True):
+        if isinstance(run, OnePass):
+            passes.add({name: head.values for name, head in prediction.items()}, run.details)
+        else:
+            for name, kept in run.passes.found.items():
+                passes.found[name] += kept
+    return {name: {key: torch.from_numpy(part) for key, part in told.items()} for name, told in passes.pooled()}
 
 
 def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fusionkit.inference.call_splitting import MetaCopy, SplitCall, split_call
 from fusionkit.inference.calls import ModuleCall, steps_of
+from fusionkit.inference.details import Passes, Told, told_by
 from fusionkit.inference.randomness import BATCHES, MetaNetwork, downstream, draws_of, sampling
 from fusionkit.network.absence import Mask, Valid
 from fusionkit.network.model import ExecutionState, FusionModel
@@ -41,9 +42,12 @@ class Sampler:
         """The nodes whose results change from sample to sample."""
 
     def run(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
-            autocast: Autocast = nullcontext) -> BatchRun:
-        """The network and one batch, ready to be run as often as a method needs; the caller turns gradients off."""
-        return BatchRun(self, self.model.begin(inputs, _masks(self.model, present)), autocast)
+            autocast: Autocast = nullcontext, passes: Passes | None = None) -> BatchRun:
+        """The network and one batch, ready to be run as often as a method needs; the caller turns gradients off.
+
+        `passes` keeps what its heads tell beside their results.
+        """
+        return BatchRun(self, self.model.begin(inputs, _masks(self.model, present)), autocast, passes)
 
     def at_once(self, count: int, batch: int) -> int:
         """How many of `count` samples are drawn at once for a batch of this size."""
@@ -63,16 +67,15 @@ class OnePass:
         self.model, self.inputs, self.present, self.autocast = model, inputs, present, autocast
         self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike for head in model.plan.heads}
         self.members = 1
-        self.details: dict[str, Mapping[str, Tensor]] = {}
+        self.details: Told = {}
         """Further numbers (B,) of the heads that have some, after `once`."""
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
         """Decoded results: (B, K) for each head."""
         with self.autocast():
             given = self.model(self.inputs, _masks(self.model, self.present))
+            self.details = told_by(self.model, {name: given[name] for name in self.tasks})
             heads: dict[str, Any] = {name: self.model.head(name) for name in self.tasks}
-            self.details = {name: head.details(given[name].float()) for name, head in heads.items()
-                            if hasattr(head, "details")}
             return {name: head.decode(given[name].float()) for name, head in heads.items()}
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
@@ -145,8 +148,10 @@ def _named(model: FusionModel, step: ModuleCall, parts: Sequence[str]) -> Iterat
 class BatchRun:
     """One batch as an uncertainty method sees it: implements `fusionkit.api.Runner`."""
 
-    def __init__(self, sampler: Sampler, state: ExecutionState, autocast: Autocast) -> None:
+    def __init__(self, sampler: Sampler, state: ExecutionState, autocast: Autocast, passes: Passes | None = None
+                 ) -> None:
         model = sampler.model
+        self.passes = passes
         self.sampler = sampler
         self.autocast = autocast
         self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike for head in model.plan.heads}
@@ -177,7 +182,10 @@ class BatchRun:
         with self.autocast():
             for number in sorted(self.sampler.stochastic):
                 self.sampler.steps.calls[number].call(slots, masks, self.valid)
-            return self._decoded(slots)
+            found = self._decoded(slots)
+            if self.passes:
+                self.passes.add(found, self._told(slots))
+            return found
 
     def samples(self, count: int) -> Iterator[dict[str, Tensor]]:
         """Decoded results of `count` random passes, (B, K) for each head."""
@@ -200,9 +208,11 @@ class BatchRun:
                           else self._run_stochastic(number, split, args, columns, wide))
                 wide.write(step, output)
         with self.autocast():
-            results = self._decoded(wide.slots)
-        return {name: values.reshape(-1, self.batch, values.shape[1]).expand(size, -1, -1)
-                for name, values in results.items()}
+            results = {name: values.reshape(-1, self.batch, values.shape[1]).expand(size, -1, -1)
+                       for name, values in self._decoded(wide.slots).items()}
+            if self.passes:
+                self.passes.add_samples(results, self._told(wide.slots), size)
+        return results
 
     def _run_stochastic(self, number: int, split: SplitCall, args: Sequence[Tensor], columns: Sequence[Mask],
                         wide: _Wide) -> Any:
@@ -224,6 +234,10 @@ class BatchRun:
         model = self.sampler.model
         return {head.name: model.head(head.name).decode(slots[model.outputs[head.name]].float())
                 for head in model.plan.heads}
+
+    def _told(self, slots: Sequence[Any]) -> Told:
+        model = self.sampler.model
+        return told_by(model, {name: slots[model.outputs[name]] for name in self.passes.found} if self.passes else {})
 
 
 class _Wide:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from fusionkit.data.loading import Cohort
-from fusionkit.errors import DataError, Diagnostic
-from fusionkit.evaluation.calibration import Calibration, Choices, write_calibration
+from fusionkit.errors import DataError, Diagnostic, did_you_mean
+from fusionkit.evaluation.calibration import INTERVALS, SETS, Calibration, Choices, HeadCalibration, write_calibration
 from fusionkit.inference.predict import HeadResult
 from fusionkit.inference.views import named_views
 from fusionkit.interface.opened_run import OpenedFolder, RunKeywords, open_networks, run_keywords
@@ -19,7 +19,7 @@ from fusionkit.runs.hold_out import HELD_OUT_FOLDS
 from fusionkit.runs.seen_cases import refuse_seen, seen_of
 from fusionkit.training.settings import FOLDS
 
-COLUMNS = ("head", "cases", "temperature", "note")
+COLUMNS = ("head", "cases", "temperature", "expected coverage", "note")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,10 @@ class KeptCalibration:
 
     def table(self) -> list[list[str]]:
         """Rows of text under `COLUMNS`, one for each head."""
-        return [[name, str(head.cases), ", ".join(f"{value:.3f}" for value in head.temperatures),
-                 "; ".join(head.notes)] for name, head in self.calibration.heads.items()]
+        alpha = self.calibration.choices.alpha
+        return [[name, _counted(head), ", ".join(f"{value:.3f}" for value in head.temperatures),
+                 ", ".join(dict.fromkeys(map(str, head.spreads(alpha)))), "; ".join(head.notes)]
+                for name, head in self.calibration.heads.items()]
 
     def rows(self) -> list[dict[str, Any]]:
         """One record for each head."""
@@ -42,6 +44,10 @@ class KeptCalibration:
         return html_table(COLUMNS, self.table())
 
 
+def _counted(head: HeadCalibration) -> str:
+    return str(head.cases) if head.patients is None else f"{head.cases}, of each of {head.patients} patients one"
+
+
 @run_keywords
 def calibrate(
     run: str | PathLike[str],
@@ -49,6 +55,8 @@ def calibrate(
     *,
     alpha: float = 0.1,
     class_conditional: bool = False,
+    sets: str = "lac",
+    intervals: str = "auto",
     include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> KeptCalibration:
@@ -66,21 +74,26 @@ def calibrate(
         raise DataError(Diagnostic("bad-argument", f"--alpha cannot be {alpha:g}",
                                    why="it is the share of cases whose true class may be outside the set",
                                    fix="give a number between 0 and 1, such as 0.1"))
+    for flag, typed, known in (("--sets", sets, SETS), ("--intervals", intervals, INTERVALS)):
+        if typed not in known:
+            raise DataError(Diagnostic("bad-argument", f"{flag} cannot be {typed!r}",
+                                       fix=did_you_mean(typed, known)))
     opened = open_networks(run, options, to_calibrate=True)
     own = opened.is_own(data) and not include_training_cases
     if own:
         _check_has(opened)
     cohort = opened.first.cohort(None if own else data, require_targets=own)
     if own:
-        found, where = _own(opened, cohort)
+        found, where, rows = _own(opened, cohort)
     else:
         if not include_training_cases:
             refuse_seen(seen_of(opened.runs, cohort, cohort.rows), str(data))
         found = opened.everywhere(cohort, cohort.rows, data, calibrate=False)
-        where = str(data or opened.first.run.data)
-    choices = Choices(alpha=alpha, class_conditional=class_conditional)
-    made = results.calibrate(found, choices, where, opened.first.method,
-                             tta=named_views(options["tta"]))
+        where, rows = str(data or opened.first.run.data), list(cohort.rows)
+    choices = Choices.model_validate({"alpha": alpha, "class_conditional": class_conditional, "sets": sets,
+                                      "intervals": intervals})
+    made = results.calibrate(found, choices, where, opened.first.method, tta=named_views(options["tta"]),
+                             patients=cohort.named_patients(rows))
     if not any(result.head.declared_task.calibrated for result in found.values()):
         tasks = " and ".join(sorted({result.head.task for result in found.values()}))
         raise DataError(Diagnostic("not-calibrated", f"no head of this network can be calibrated, which is for {tasks}",
@@ -92,15 +105,18 @@ def calibrate(
     return KeptCalibration(opened.folder, made)
 
 
-def _own(opened: OpenedFolder, cohort: Cohort) -> tuple[dict[str, HeadResult], str]:
-    """The results for cases of the run that the network which predicts them was not trained on, and what they are."""
-    if len(opened.parts) > 1:
-        return opened.own(cohort, "test", calibrate=False).results, "test cases of the folds"
+def _own(opened: OpenedFolder, cohort: Cohort) -> tuple[dict[str, HeadResult], str, list[int]]:
+    """The results for cases of the run that the network which predicts them was not trained on, what they are, and
+    their rows.
+    """
     folds = opened.first.run.held_out
-    if not folds:
-        return opened.own(cohort, "validation", calibrate=False).results, "validation"
+    if len(opened.parts) > 1 or not folds:
+        part, where = ("test", "test cases of the folds") if len(opened.parts) > 1 else ("validation", "validation")
+        found = opened.own(cohort, part, calibrate=False)
+        return found.results, where, list(found.rows)
     rows = [[row for row, name in enumerate(cohort.ids) if name in ids] for ids in folds[:FOLDS]]
-    return opened.first.held_out([opened.first.dataset(cohort, part, None) for part in rows]), HELD_OUT_FOLDS
+    held = opened.first.held_out([opened.first.dataset(cohort, part, None) for part in rows])
+    return held, HELD_OUT_FOLDS, [row for part in rows for row in part]
 
 
 def _check_has(opened: OpenedFolder) -> None:

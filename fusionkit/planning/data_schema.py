@@ -139,6 +139,7 @@ def _target(tasks: Sequence[Task]) -> Schema:
         properties |= {word: {**_TEXT, "description": f"The {word} for tables, of a target for {task.id}."}
                        for word in task.words}
         ways.append(task.keys)
+    properties["unit"] = {**_TEXT, "description": "The unit of the numbers, a word for tables; nothing is converted."}
     keys = tuple(dict.fromkeys((*TARGET_KEYS, *properties)))
     return {**closed(keys, properties), "oneOf": [{"required": list(way)} for way in ways]}
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fusionkit.errors import DataError, Diagnostic, GraphError
 from fusionkit.files import plain_json
+from fusionkit.inference.details import pooled
 from fusionkit.inference.predict import HeadResult
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.cases_record import CASES
@@ -62,5 +63,7 @@ def mean_of(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
         every = [part[name] for part in parts]
         heads[name] = replace(
             first, values=np.mean([each.values for each in every], axis=0), calibrated=None,
+            details=pooled(first.head.declared_task, [each.details for each in every],
+                           [each.values for each in every], first.head.names),
             measures={key: np.mean([each.measures[key] for each in every], axis=0) for key in first.measures})
     return heads

@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 from fusionkit.arrays import Floats
+from fusionkit.data.case_groups import CaseGroups
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
+from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions
 from fusionkit.evaluation.report_files import write_report
+from fusionkit.evaluation.subgroups import Subgroups, subgroups
 from fusionkit.files import csv_text, write_text
+from fusionkit.inference.details import poolable
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
 
@@ -85,8 +89,8 @@ def _details(result: HeadResult) -> dict[str, list[str]]:
 
 
 def detailed(result: HeadResult) -> Mapping[str, Floats]:
-    """Further numbers of each case: those of the head's module, else what its task makes of the decoded values."""
-    return result.details or result.head.declared_task.method.details(result.values, result.head.names)
+    """Further numbers of each case: what its task makes of the decoded values, and those of the head's module."""
+    return {**result.head.declared_task.method.details(result.values, result.head.names), **result.details}
 
 
 def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]:
@@ -136,7 +140,9 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
             np.concatenate([result.known for result in every]),
             _joined_calibrated([result.calibrated for result in every]),
             # Numbers of several networks beside their decoded values need not have one zero point.
-            first.details if len(every) == 1 else {},
+            {key: np.concatenate([result.details[key] for result in every]) for key in first.details
+             if all(key in result.details for result in every)}
+            if len(every) == 1 or poolable(first.head.declared_task) else {},
         )
     return heads
 
@@ -149,17 +155,21 @@ def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
 
 
 def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None, *,
-              tta: Sequence[str] = ()) -> Calibration:
+              tta: Sequence[str] = (), patients: Sequence[str] | None = None) -> Calibration:
     """A calibration fitted on each head's results for held-out cases; a head without a known target has none.
 
-    `tta` are the views that the results are means of.
+    `tta` are the views that the results are means of, `patients` those of the cases, None where the data name none.
+    Raises: UserError with `interval-not-told`.
     """
     heads = {}
     for name, result in results.items():
         use = result.valid & result.known
         if use.any() and result.head.declared_task.calibrated:
             heads[name] = fit_head(result.head.declared_task, result.head.names, result.values[use],
-                                   result.targets[use], choices)
+                                   result.targets[use], choices,
+                                   patients=None if patients is None else [
+                                       patient for patient, kept in zip(patients, use, strict=True) if kept],
+                                   details={key: part[use] for key, part in detailed(result).items()})
     return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=method_record(method), heads=heads,
                        tta=tuple(tta))
 
@@ -175,15 +185,15 @@ def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | Non
     """The results with calibrated ones added."""
     heads = calibration.heads if calibration else {}
     return {name: replace(result, calibrated=apply_head(heads[name], result.values, calibration.choices,
-                                                           result.head.declared_task))
+                                                        result.head.declared_task, details=detailed(result)))
             if calibration and name in heads else result for name, result in results.items()}
 
 
 def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
-            metrics: Sequence[ChosenMetric] | None = None) -> list[HeadReport]:
+            metrics: Sequence[ChosenMetric] | None = None, units: Mapping[str, str] | None = None) -> list[HeadReport]:
     """The metrics of every head over the cases that have a result and a target: all that are installed, or `metrics`.
 
-    Intervals are over patients, or over cases where the data name no patients.
+    Intervals are over patients, or over cases where the data name no patients. `units` are those of targets, by head.
     """
     made = []
     for name, result in results.items():
@@ -192,12 +202,30 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
         targets = result.targets[use]
         if result.head.declared_task.cells == "class":
             targets = targets.astype(np.int64)
-        risk = detailed(result).get(RISK)
+        told = {key: values[use] for key, values in detailed(result).items()}
         made.append(evaluate_predictions(
             name, result.head.declared_task, result.head.names, targets, result.values[use], patients=owners,
-            risk=None if risk is None else risk[use],
+            risk=told.get(RISK), details=told, unit=(units or {}).get(name, ""),
             measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics))
+    return made
+
+
+def grouped(results: Mapping[str, HeadResult], patients: Sequence[str] | None, found: CaseGroups,
+            rows: Sequence[int], *, metrics: Sequence[ChosenMetric], reference: str | None = None) -> list[Subgroups]:
+    """Every head's metrics by the groups of a column; `rows` are the positions of the results in the cohort."""
+    made = []
+    for name, result in results.items():
+        use = np.flatnonzero(result.valid & result.known)
+        risk = detailed(result).get(RISK)
+        owners = None if patients is None else [patients[place] for place in use.tolist()]
+        outcomes = collect(result.head.declared_task, result.head.names, result.targets[use], result.values[use],
+                           head=name, patients=owners, risk=None if risk is None else risk[use])
+        if outcomes.rows is None or not outcomes.cases:
+            continue
+        own = [found.groups[rows[place]] for place in use[outcomes.rows].tolist()]
+        made.append(subgroups(name, result.head.declared_task, outcomes, own, column=found.column, order=found.order,
+                              metrics=metrics, reference=reference if reference in own else None))
     return made
 
 
@@ -215,7 +243,7 @@ def write_results(
     """Predictions, metrics and plots of some cases of a cohort, written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, results, [cohort.ids[row] for row in rows], extra)
-    named = cohort.description.patient is not None
-    made = reports(results, [cohort.patients[row] for row in rows] if named else None, metrics)
+    units = {name: spec.unit for name, spec in cohort.description.targets.items()}
+    made = reports(results, cohort.named_patients(rows), metrics, units)
     write_report(made, folder, about=about, plots=plots)
     return made

@@ -53,7 +53,10 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             assert isinstance(use.component, Head)
             names = tuple(str(name) for name in getattr(use.config, use.component.names))
             task = resolved.tasks[use.component.task]
-            heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task)
+            positive, scaled = (bool(asked and asked(use.config)) for asked in (use.component.positive,
+                                                                               use.component.scales))
+            heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task,
+                                          positive, scaled)
     asked = _asked(resolved)
     joined = joined_inputs(resolved.graph, {name: uses[0].component for name, uses in resolved.uses.items() if uses})
     inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most, item.name in asked,

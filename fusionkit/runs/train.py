@@ -40,6 +40,7 @@ from fusionkit.runs.resumption import (
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.stage import seen_in_stages
 from fusionkit.syntax.writer import write
+from fusionkit.training.batch_advice import few_events
 from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
@@ -115,9 +116,11 @@ def train(
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
     """Warnings about settings and network given the cases: `hold_out` without use, batch norms that see parts of what
-    a loss compares, imputations that will not learn.
+    a loss compares, batches with few events, imputations that will not learn.
     """
     cohort, found = setup.cohort, divided_norms(setup.plan, settings)
+    learned = list(cohort.split_rows("train") or cohort.rows)
+    found += few_events(setup.plan, settings.batch_size, lambda head: cohort.class_counts(head, learned))
     if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
         found.append(Diagnostic(
             "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",
@@ -125,8 +128,7 @@ def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
             "remove 'hold_out', or mark these cases as train in the split", "warning"))
     if settings.modality_dropout:
         return found
-    rows = list(cohort.split_rows("train") or cohort.rows)
-    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[rows].all())]
+    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[learned].all())]
 
 
 @contextmanager
@@ -277,11 +279,14 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel], samplers: dict[
     with job.reporter.progress("calibrating") as update:
         if cases.validation is None:
             own = [cases.training.some(cases.held_out.places(member)) for member in range(min(len(models), FOLDS))]
+            rows = [row for part in own for row in part.rows]
             results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update,
                                        kept=samplers)
         else:
+            rows = list(cases.validation.rows)
             results = predict(models, cases.validation, plan.uncertainty, job.inference, update, kept=samplers)
-    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
+    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty,
+                     patients=job.setup.cohort.named_patients(rows))
     for name, head in made.heads.items():
         for note in head.notes:
             job.report_once(f"calibration of {name}: {note}")

@@ -59,13 +59,15 @@ def set_class_frequencies(network: FusionModel, targets: Targets, weights_N: NDA
 
 
 def prepare_heads(network: FusionModel, targets: Targets) -> None:
-    """Show the targets of the training cases to every head with a method `prepare`; frozen ones keep what they bring.
+    """Show the targets of the training cases to every head with a method `prepare`; frozen ones, and those with weights
+    from a file, keep what they bring.
 
     Raises: RunError if a head fails, or gives its buffers another shape.
     """
     for head in network.plan.heads:
         module: Any = network.head(head.name)
-        if not callable(getattr(module, "prepare", None)) or network.plan.node(head.name).node.freeze:
+        node = network.plan.node(head.name).node
+        if not callable(getattr(module, "prepare", None)) or node.freeze or node.weights:
             continue
         known = targets.values[head.name][targets.present[head.name]]
         if len(known):

@@ -59,7 +59,7 @@ class Scores:
         if not defined:
             return UNDEFINED
         mean = sum(defined) / len(defined)
-        return -mean if self.metric.lower_is_better else mean
+        return self.metric.declared.goodness(mean)
 
     def row(self) -> dict[str, float]:
         """The scores as columns of the history."""
@@ -79,7 +79,7 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
                for head in heads]
     metric = stepper.settings.metric
     together: list[Compared] = []
-    kept = [_Kept(head) for head in heads
+    kept = [_Kept(head, bool(metric.declared.reads)) for head in heads
             if metric is not None and head.declared_task.is_measured_by(metric.declared.tasks)]
     network.eval()
     for batch in batches:
@@ -126,14 +126,17 @@ def _together(stepper: Stepper, name: str, batches: Sequence[Compared]) -> float
 class _Kept:
     """The decoded results of a head and its targets, for a metric that needs those of all cases together."""
 
-    def __init__(self, head: PlannedHead) -> None:
-        self.head = head
+    def __init__(self, head: PlannedHead, reads: bool) -> None:
+        self.head, self.reads = head, reads
         self.cases: list[tuple[Floats, ...]] = []
+        self.names: tuple[str, ...] = ()
 
     def add(self, module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> None:
         """The valid rows of a batch; a head that ranks cases by a risk of its own may not tell probabilities yet."""
-        risk = [module.risk(output)] if hasattr(module, "risk") else []
-        kept = (module.decode(output), target, *risk)
+        told = dict(module.details(output)) if self.reads and hasattr(module, "details") else {}
+        told |= {"risk": module.risk(output)} if hasattr(module, "risk") else {}
+        self.names = tuple(told)
+        kept = (module.decode(output), target, *told.values())
         self.cases.append(tuple(part[valid_B].double().cpu().numpy() for part in kept))
 
 
@@ -142,10 +145,12 @@ def _measured(kept: _Kept, metric: ChosenMetric, parts: Sequence[Sequence[tuple[
     batches = [batch for part in parts for batch in part if len(batch[0])]
     if not batches:
         return math.nan
-    values, wanted, *risk = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    values, wanted, *more = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    told = dict(zip(kept.names, more, strict=True))
     outcomes = collect(kept.head.declared_task, kept.head.names, wanted, values, head=kept.head.name,
-                       risk=risk[0] if risk else None)
-    return measure(outcomes, [metric]).overall[metric.key].value
+                       risk=told.get("risk"), details=told)
+    found = measure(outcomes, [metric]).overall.get(metric.key)
+    return math.nan if found is None else found.value
 
 
 def _tallied(head: PlannedHead) -> int:

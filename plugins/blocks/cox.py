@@ -13,12 +13,21 @@ and for Breslow the same with k = 0. A case that is censored has a loss of 0 and
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 Ties = Literal["efron", "breslow"]
+TiesOption = Annotated[Ties, Field(description="How events at one time are treated: efron, each after a share of the "
+                                               "others; breslow, each beside all of them.")]
+"""The option `ties` of heads."""
+BaselinePoints = Annotated[PositiveInt, Field(
+    description="Times of events that are kept for the baseline: all if there are no more, else evenly chosen ones and "
+                "the last.")]
+"""The option `baseline_points` of heads."""
 
 
 def cox_losses(log_hazard: Tensor, time: Tensor, event: Tensor, ties: Ties = "efron", strata: Tensor | None = None
@@ -40,18 +49,16 @@ def cox_losses(log_hazard: Tensor, time: Tensor, event: Tensor, ties: Ties = "ef
 def _losses(log_hazard: Tensor, time: Tensor, event: Tensor, ties: Ties) -> Tensor:
     order = _order(log_hazard, time, event)
     lp, times, happened = log_hazard.double()[order], time.double()[order], event.double()[order]
-    group, largest = _groups(times), _largest(lp, times, happened)
-    hazard = (lp - largest).exp()
+    group = _groups(times)
     count = int(group[-1]) + 1 if len(group) else 0
-    at_risk = _summed(hazard, group, count).flip(0).cumsum(0).flip(0)
-    tied, events = _summed(hazard * happened, group, count), _summed(happened, group, count)
-    below = at_risk[group]
+    below, events = _at_risk(lp, group)[group], _summed(happened, group, count)
+    terms = below
     if ties == "efron":
         # Events come first among the cases of one time, so that their rank is their distance from its start.
         start = torch.searchsorted(group, group, right=False)
         share = (torch.arange(len(group), device=group.device) - start) / events[group].clamp(min=1)
-        below = below - torch.where(happened > 0, share, 0) * tied[group]
-    terms = torch.where(happened > 0, below, 1).log() + largest
+        tied = _summed(torch.where(happened > 0, (lp - below).exp(), 0), group, count)
+        terms = below + torch.log1p(-torch.where(happened > 0, share, 0) * tied[group])
     mean = _summed(torch.where(happened > 0, terms, 0), group, count) / events.clamp(min=1)
     losses = torch.where(happened > 0, mean[group] - lp, 0)
     return torch.zeros_like(losses).index_put((order,), losses)
@@ -72,11 +79,14 @@ def _groups(times: Tensor) -> Tensor:
     return steps.cumsum(0)
 
 
-def _largest(lp: Tensor, times: Tensor, happened: Tensor) -> Tensor:
-    """The largest log hazard of the cases that count, by which exponentials are kept in range."""
-    counted = torch.where((times > 0) | (happened > 0), lp.detach(), -torch.inf)
-    largest = counted.max() if len(counted) else lp.new_tensor(0.0)
-    return torch.where(largest.isfinite(), largest, 0)
+def _at_risk(lp: Tensor, group: Tensor) -> Tensor:
+    """The log of the sum of exp(lp) over the risk set of each distinct time, of sorted cases: (N,) to (T,).
+
+    Each sum is kept in range by its own largest term: a shift by the largest of all would leave 0 of the others.
+    """
+    if not len(group):
+        return lp
+    return lp.flip(0).logcumsumexp(0).flip(0)[torch.searchsorted(group, torch.unique(group))]
 
 
 def _summed(values: Tensor, group: Tensor, count: int) -> Tensor:
@@ -90,11 +100,20 @@ def breslow_baseline(log_hazard: Tensor, time: Tensor, event: Tensor) -> tuple[T
     """
     order = _order(log_hazard, time, event)
     lp, times, happened = log_hazard.double()[order], time.double()[order], event.double()[order]
-    group, largest = _groups(times), _largest(lp, times, happened)
+    group = _groups(times)
     count = int(group[-1]) + 1 if len(group) else 0
-    at_risk = _summed((lp - largest).exp(), group, count).flip(0).cumsum(0).flip(0)
     events = _summed(happened, group, count)
     distinct = times.new_zeros(count).index_copy(0, group, times)
     there = events > 0
-    steps = (events[there] / at_risk[there]) * (-largest).exp()
+    steps = (events[there].log() - _at_risk(lp, group)[there]).exp()
     return distinct[there], steps.cumsum(0)
+
+
+def thinned(times: Tensor, hazard: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """At most so many points of a baseline: all of them, or evenly chosen ones and the last."""
+    if len(times) <= points:
+        return times, hazard
+    step = math.ceil(len(times) / points)
+    kept = torch.arange(len(times), device=times.device)[step - 1::step]
+    kept = torch.unique(torch.cat([kept, kept.new_tensor([len(times) - 1])]))
+    return times[kept], hazard[kept]

@@ -1,4 +1,4 @@
-"""Grades from their probabilities: the median, the expectation, and what the metrics of grades share.
+"""Grades from their probabilities: the expectation, and what the metrics of grades share.
 
 Contains no component.
 """
@@ -8,14 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fusionkit.api import Floats, Ints, Outcomes
-
-
-def median_grade(probabilities: Floats) -> Ints:
-    """The number of k with P(grade > k) above one half: (N, K) to (N,)."""
-    above = 1 - np.cumsum(probabilities[:, :-1], axis=1)
-    found: Ints = (above > 0.5).sum(axis=1)
-    return found
+from fusionkit.api import Floats, Outcomes
 
 
 def expected_grade(probabilities: Floats) -> Floats:
@@ -26,4 +19,4 @@ def expected_grade(probabilities: Floats) -> Floats:
 
 def true_and_median(outcomes: Outcomes) -> tuple[Floats, Floats]:
     """The true and the predicted grade of each case, both (N,)."""
-    return outcomes.targets, median_grade(outcomes.predictions).astype(np.float64)
+    return outcomes.targets, outcomes.predicted_class().astype(np.float64)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.class_weights import balanced_weights
 from fusionkit_plugins.blocks.keras import conv_names, kernel_layout
 from fusionkit_plugins.blocks.options import check_names
 from fusionkit_plugins.blocks.readout_head import ReadoutHead
@@ -80,11 +81,8 @@ class Classify(ReadoutHead):
 
     def balance(self, counts: Tensor) -> None:
         """Set the balanced weights from the number of training cases of each class, (K,)."""
-        if not self.balanced:
-            return
-        seen = counts > 0
-        weights = torch.where(seen, counts.sum() / (seen.sum() * counts), 1.0)
-        self.weights.copy_(weights)
+        if self.balanced:
+            self.weights.copy_(balanced_weights(counts))
 
 
 def log_doubt(logits: Tensor, target: Tensor) -> Tensor:

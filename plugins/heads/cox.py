@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from fusionkit_plugins.blocks.cox import breslow_baseline, cox_losses
+from fusionkit_plugins.blocks.cox import BaselinePoints, TiesOption, breslow_baseline, cox_losses, thinned
 from fusionkit_plugins.blocks.horizons import HorizonsConfig
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from fusionkit.api import Head, Probes, TensorShape, at_least_single, readout
@@ -24,15 +24,20 @@ from fusionkit.api import Head, Probes, TensorShape, at_least_single, readout
 class CoxConfig(HorizonsConfig):
     """Options of `head.cox`."""
 
-    ties: Literal["efron", "breslow"] = Field(
-        "efron", description="How events at one time are treated: efron, each after a share of the others; breslow, "
-                             "each beside all of them.")
-    risk_set: Literal["step", "batch"] = Field(
+    ties: TiesOption = "efron"
+    risk_set: Literal["step", "batch", "bank"] = Field(
         "step", description="The cases that an event is compared with: all of a step, over accumulated batches and "
-                            "processes, or those of its batch, which is another loss the smaller the batch.")
-    baseline_points: PositiveInt = Field(
-        512, description="Times of events that are kept for the baseline: all if there are no more, else evenly chosen "
-                         "ones and the last.")
+                            "processes; those of its batch, which is another loss the smaller the batch; or besides "
+                            "those of a bank of earlier cases of the epoch, as they were then.")
+    bank: PositiveInt | None = Field(
+        None, description="How many earlier cases of the epoch `risk_set: bank` keeps.")
+    baseline_points: BaselinePoints = 512
+
+    @model_validator(mode="after")
+    def _banks(self) -> Self:
+        if (self.bank is None) != (self.risk_set != "bank"):
+            raise ValueError("'bank' is the number of cases that 'risk_set: bank' keeps: write both or none")
+        return self
 
 
 class Cox(nn.Module):
@@ -43,11 +48,16 @@ class Cox(nn.Module):
     over cases is that over events. `settle` fits Breslow's baseline, which turns log hazards into probabilities; before
     that nobody has had an event, and every probability is 1. The baseline is saved with the weights.
 
+    With a bank, a case is also compared with the last cases of the epoch, whose log hazards are those of their own step
+    and have no gradient; events of the bank teach cases of the batch. The value of the loss is that of the batch's
+    events. The bank is emptied at the start of an epoch, so that no case meets itself, and evaluation does not see it.
+
     Shapes: (B, c); gives (B, 1). Missing rows are skipped.
 
     Raises: ComponentError if `layer` is none and c is not 1.
     """
 
+    bank: Tensor
     baseline_times: Tensor
     baseline_hazard: Tensor
     per_event: Tensor
@@ -63,9 +73,12 @@ class Cox(nn.Module):
         self.ties = config.ties
         self.last = float(config.horizons[-1])
         self.register_buffer("horizons", torch.tensor(config.horizons, dtype=torch.float32), persistent=False)
-        self.register_buffer("baseline_times", torch.full((config.baseline_points,), math.inf))
-        self.register_buffer("baseline_hazard", torch.zeros(config.baseline_points))
+        self.register_buffer("baseline_times", torch.full((*self.strata(inputs), config.baseline_points), math.inf))
+        self.register_buffer("baseline_hazard", torch.zeros(*self.strata(inputs), config.baseline_points))
         self.register_buffer("per_event", torch.ones(()))
+        if config.bank is not None:
+            self.register_buffer("bank", torch.zeros(config.bank, len(inputs) + 2))
+        self.has_bank = config.bank is not None
 
     def forward(self, features: Tensor) -> Tensor:
         """The log hazard, (B, 1)."""
@@ -73,9 +86,27 @@ class Cox(nn.Module):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B, 1) and times and events (B, 2) give (B,)."""
-        log_hazard = at_least_single(output)
-        losses = cox_losses(log_hazard[:, 0], target[:, 0], target[:, 1], self.ties)
-        return losses.to(log_hazard.dtype) * self.per_event
+        rows = at_least_single(output)
+        if not (self.has_bank and self.training):
+            return self._losses(rows, target).to(rows.dtype) * self.per_event
+        count = len(rows)
+        rows = torch.cat([rows, self.bank[:, :-2].to(rows.dtype)])
+        target = torch.cat([target, self.bank[:, -2:].to(target.dtype)])
+        losses, counted = self._losses(rows, target), target[:count, 0] > 0
+        others = losses[count:].sum()
+        others = (others - others.detach()) / counted.sum().clamp(min=1)
+        kept = torch.cat([rows.detach(), target], 1)
+        kept = torch.cat([kept[:count][counted], kept[count:]])[:len(self.bank)]
+        self.bank.copy_(kept.to(self.bank.dtype))
+        return (losses[:count] + torch.where(counted, others, 0)).to(rows.dtype) * self.per_event
+
+    def _losses(self, rows: Tensor, target: Tensor) -> Tensor:
+        return cox_losses(rows[:, 0], target[:, 0], target[:, 1], self.ties)
+
+    def begin_epoch(self) -> None:
+        """Empty the bank."""
+        if self.has_bank:
+            self.bank.zero_()
 
     def decode(self, output: Tensor) -> Tensor:
         """The probability of survival at each horizon, (B, H)."""
@@ -91,38 +122,42 @@ class Cox(nn.Module):
         return at_least_single(output)[:, 0]
 
     def details(self, output: Tensor) -> dict[str, Tensor]:
-        """Each (B,): the log hazard, the median, NaN where it is not reached, and the mean time to the last horizon."""
-        survival_BM = self.curve(output, self.baseline_times)
-        reached = (survival_BM <= 0.5) & self.baseline_times.isfinite()
-        median = torch.where(reached, self.baseline_times, torch.inf).amin(1)
-        until = self.baseline_times.clamp(max=self.last)
+        """Each (B,): the risk, the median, NaN where it is not reached, and the mean time to the last horizon."""
+        steps = self.baseline_times.flatten().unique() if self.baseline_times.dim() > 1 else self.baseline_times
+        survival_BM = self.curve(output, steps)
+        reached = (survival_BM <= 0.5) & steps.isfinite()
+        median = torch.where(reached, steps, torch.inf).amin(1)
+        until = steps.clamp(max=self.last)
         lengths = torch.cat([until[1:], until.new_tensor([self.last])]) - until
         return {"risk": self.risk(output), "median": torch.where(median.isfinite(), median, torch.nan),
                 f"rmst@{self.last:g}": until[0] + (survival_BM * lengths).sum(1)}
 
     def _cumulative(self, times: Tensor) -> Tensor:
-        """The baseline hazard up to each time: (T,)."""
-        reached = self.baseline_times[:, None] <= times
-        return torch.where(reached, self.baseline_hazard[:, None], 0).amax(0)
+        """The baseline hazard up to each time: (T,), or of each stratum."""
+        reached = self.baseline_times[..., None] <= times
+        return torch.where(reached, self.baseline_hazard[..., None], 0).amax(-2)
 
     @property
     def settled(self) -> bool:
         """Whether the baseline is fitted."""
-        return bool(self.baseline_times[0].isfinite())
+        return bool(self.baseline_times.flatten()[0].isfinite())
 
     def settle(self, output: Tensor, target: Tensor) -> None:
         """Fit the baseline to the training cases: log hazards (N, 1), times and events (N, 2)."""
-        times, hazard = breslow_baseline(output[:, 0], target[:, 0], target[:, 1])
-        points = len(self.baseline_times)
-        if len(times) > points:
-            step = math.ceil(len(times) / points)
-            kept = torch.arange(len(times), device=times.device)[step - 1::step]
-            kept = torch.unique(torch.cat([kept, kept.new_tensor([len(times) - 1])]))
-            times, hazard = times[kept], hazard[kept]
-        self.baseline_times.fill_(math.inf)
-        self.baseline_hazard.fill_(float(hazard[-1]) if len(hazard) else 0.0)
-        self.baseline_times[:len(times)] = times.to(self.baseline_times.dtype)
-        self.baseline_hazard[:len(times)] = hazard.to(self.baseline_hazard.dtype)
+        self._settle_at((), output, target)
+
+    def _settle_at(self, place: int | tuple[()], output: Tensor, target: Tensor) -> None:
+        times, hazard = thinned(*breslow_baseline(output[:, 0], target[:, 0], target[:, 1]),
+                                self.baseline_times.shape[-1])
+        own_times, own_hazard = self.baseline_times[place], self.baseline_hazard[place]
+        own_times.fill_(math.inf)
+        own_hazard.fill_(float(hazard[-1]) if len(hazard) else 0.0)
+        own_times[:len(times)] = times.to(own_times.dtype)
+        own_hazard[:len(times)] = hazard.to(own_hazard.dtype)
+
+    def strata(self, inputs: Sequence[TensorShape]) -> tuple[int, ...]:
+        """The first size of the baselines: none where all cases have one."""
+        return ()
 
     def balance(self, counts: Tensor) -> None:
         """Set the factor N / E from the numbers of censored training cases and of events, (2,)."""
@@ -131,4 +166,5 @@ class Cox(nn.Module):
 
 component = Head("cox", CoxConfig, Cox, rule="features: B _ -> B 1", task="survival", names="horizons",
                  cases="risk_set", category="survival", paper="arXiv:1606.00931", claims=("onnx",),
-                 probes=Probes(sizes=[((1,),)], values={"hidden": [[16]]}, together=[{"horizons": [12, 24, 60]}]))
+                 probes=Probes(sizes=[((1,),)], values={"hidden": [[16]]}, together=[
+                     {"horizons": [12, 24, 60]}, {"risk_set": "bank", "bank": 8}]))

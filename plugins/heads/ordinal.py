@@ -15,8 +15,9 @@ from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.class_weights import balanced_weights
 from fusionkit_plugins.blocks.options import check_names
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 
 from fusionkit.api import Head, Probes, ReadoutConfig, TensorShape, Vector, at_least_single, readout
@@ -29,11 +30,15 @@ class OrdinalConfig(ReadoutConfig):
         min_length=2, description="Names of the grades in their order, the worst last.", examples=[["G1", "G2", "G3"]])
     link: Literal["coral", "cumulative", "corn"] = Field(
         "cumulative", description="cumulative: one score and rising thresholds; coral: one score with a constant for "
-                                  "each question; corn: a score for each question, given the one before.")
+                                  "each question; corn: a score for each question, given the one before, for 100 "
+                                  "cases of each grade or more.")
+    class_weights: Literal["none", "balanced"] | list[PositiveFloat] = Field(
+        "none", description="Weight of the loss of a case by its grade: none, balanced (by the training cases of each "
+                            "grade), or one number for each grade.")
 
     @model_validator(mode="after")
     def _two_names(self) -> Self:
-        check_names("grades", self.grades, "grade")
+        check_names("grades", self.grades, "grade", class_weights=self.class_weights)
         return self
 
 
@@ -44,6 +49,8 @@ class Ordinal(nn.Module):
     logits f + b_k, b falling at first; the loss is the sum of the binary cross-entropies of the questions. `corn`: free
     logits, each given a yes to the question before; the loss is the sum over the questions that are asked, which is
     -log p of the grade. Probabilities above a grade never rise with the grade: for `coral` the least so far is taken.
+    The weight of a grade multiplies the loss of its cases, whatever the questions; balanced ones are those of
+    `head.classify`.
 
     Shapes: (B, c); gives logits (B, T), with `layer: none` from (B, 1), for `corn` from (B, T). Missing rows are
     skipped.
@@ -51,8 +58,14 @@ class Ordinal(nn.Module):
     Raises: ComponentError if `layer` is none and c is not that.
     """
 
+    weights: Tensor
+
     def __init__(self, config: OrdinalConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
+        self.balanced = config.class_weights == "balanced"
+        if config.class_weights != "none":
+            given = config.class_weights if isinstance(config.class_weights, list) else [1.0] * len(config.grades)
+            self.register_buffer("weights", torch.tensor(given, dtype=torch.float32))
         self.link, questions = config.link, len(config.grades) - 1
         self.layers = readout(config, inputs[0], questions if config.link == "corn" else 1)
         if config.link != "corn" and isinstance(self.layers, nn.Sequential):
@@ -78,7 +91,10 @@ class Ordinal(nn.Module):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B, T) logits and (B,) grades from 0 give (B,)."""
-        logits_BT = at_least_single(output)
+        losses = self._unweighted(at_least_single(output), target)
+        return losses * self.weights.to(losses.dtype)[target] if hasattr(self, "weights") else losses
+
+    def _unweighted(self, logits_BT: Tensor, target: Tensor) -> Tensor:
         if self.link == "cumulative":
             return -_between(logits_BT).gather(1, target[:, None])[:, 0]
         above = target[:, None] > torch.arange(logits_BT.shape[1], device=target.device)
@@ -98,14 +114,30 @@ class Ordinal(nn.Module):
             columns[place] = torch.minimum(columns[place - 1], columns[place])
         return torch.stack(columns, 1)
 
+    def out_of_order(self, output: Tensor) -> Tensor:
+        """Whether the probability above a grade rises with the grade before `above` mends it: (B,) boolean.
+
+        Only `coral` can have such cases.
+        """
+        logits_BT = at_least_single(output)
+        if self.link != "coral":
+            return logits_BT.new_zeros(len(logits_BT), dtype=torch.bool)
+        return (logits_BT.diff(dim=1) > 0).any(1)
+
     def decode(self, output: Tensor) -> Tensor:
         """The probability of each grade, (B, K)."""
         above_BT = self.above(output)
         ends = above_BT.new_ones(len(above_BT), 1)
         return (torch.cat([ends, above_BT], 1) - torch.cat([above_BT, 0 * ends], 1)).clamp(min=0)
 
+    def details(self, output: Tensor) -> dict[str, Tensor]:
+        """Of `coral`, 1 for a case that is out of order, else 0."""
+        return {"out_of_order": self.out_of_order(output).float()} if self.link == "coral" else {}
+
     def balance(self, counts: Tensor) -> None:
-        """Set the thresholds of `cumulative` to the shares of the training cases, (K,)."""
+        """Set the thresholds of `cumulative` to the shares of the training cases, (K,), and the balanced weights."""
+        if self.balanced:
+            self.weights.copy_(balanced_weights(counts))
         if self.link != "cumulative":
             return
         below = counts.clamp(min=0.5).cumsum(0)

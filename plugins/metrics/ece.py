@@ -20,7 +20,7 @@ class CalibrationError:
 
     def of_all(self, outcomes: Outcomes, weights: Floats) -> Floats:
         """All classes: (N, R) to (R,)."""
-        correct = (outcomes.predicted_class() == outcomes.targets).astype(np.float64)
+        correct = (outcomes.likeliest_class() == outcomes.targets).astype(np.float64)
         return calibration_error(outcomes.predictions.max(axis=1, initial=0.0), correct, weights)
 
 

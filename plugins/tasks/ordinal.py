@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.blocks.grades import expected_grade, median_grade
+from fusionkit_plugins.blocks.grades import expected_grade
 from fusionkit_plugins.tasks.multiclass import Multiclass
 
-from fusionkit.api import Config, Floats, Task
+from fusionkit.api import Config, Floats, Task, median_class
 
 
 class Ordinal(Multiclass):
@@ -25,12 +25,16 @@ class Ordinal(Multiclass):
 
     def predicted(self, values: Floats, names: Sequence[str]) -> list[str] | None:
         """The median grade."""
-        return [names[place] for place in median_grade(values)]
+        return [names[place] for place in median_class(values)]
 
     def details(self, values: Floats, names: Sequence[str]) -> dict[str, Floats]:
         """The expected grade, from 0; from 1 where the grades are called 1, 2 and so on."""
         start = 1 if list(names) == [str(number) for number in range(1, len(names) + 1)] else 0
         return {"expected": expected_grade(values) + start}
+
+    def pooled(self, details: Mapping[str, Floats], values: Floats, names: Sequence[str]) -> dict[str, Floats]:
+        """The means."""
+        return {key: every.mean(axis=0) for key, every in details.items()}
 
     def guess(self, targets: Any, names: Sequence[str], skill: float, generator: Any) -> Floats:
         """A distribution around the true grade, or around another one."""
@@ -44,5 +48,5 @@ class Ordinal(Multiclass):
 
 component = Task(
     "ordinal", Config, Ordinal, category="classification", results="classes", cells="class", main="ordinal_c",
-    shown=("ordinal_c", "qwk"), stratified=True,
+    shown=("ordinal_c", "qwk"), stratified=True, ordered=True,
 )

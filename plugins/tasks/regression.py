@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,16 @@ class Regression(TaskMethod):
     def told_one(self, target: Any, names: Sequence[str]) -> str:
         """The numbers."""
         return " ".join("?" if np.isnan(value) else f"{value:.6g}" for value in np.atleast_1d(target))
+
+    def pooled(self, details: Mapping[str, Floats], values: Floats, names: Sequence[str]) -> dict[str, Floats]:
+        """Of standard deviations that of the mixture, the mean variance and the variance of the means; else means."""
+        found = {}
+        for key, every in details.items():
+            name, _, word = key.rpartition(":")
+            place = list(names).index(name) if name else 0
+            found[key] = (np.sqrt((every**2).mean(axis=0) + values[:, :, place].var(axis=0)) if word == "sd"
+                          else every.mean(axis=0))
+        return found
 
     def example(self, names: Sequence[str], cases: int, generator: Any) -> Any:
         """Normal numbers."""

@@ -14,7 +14,8 @@ close = {"abs": 1e-12}
 # In the order of tables.
 CLASSIFICATION = ("auroc", "accuracy", "balanced_accuracy", "f1", "sensitivity", "specificity", "ppv", "npv", "brier",
                   "ece")
-REGRESSION = ("mae", "rmse", "r2", "pearson")
+REGRESSION = ("mae", "rmse", "median_ae", "r2", "pearson", "spearman", "ccc", "bias", "limit_low", "limit_high",
+              "proportional_bias", "line_slope", "line_intercept")
 
 
 def multiclass(targets, probabilities, classes):
@@ -161,7 +162,8 @@ def test_regression_agrees_with_scikit_learn():
     measured = regression(targets, predictions, ["left", "right"])
     for index, name in enumerate(["left", "right"]):
         true, predicted = targets[:, index], predictions[:, index]
-        assert values(measured.per_class[name]) == pytest.approx(
+        found = values(measured.per_class[name])
+        assert {key: found[key] for key in ("mae", "rmse", "r2", "pearson")} == pytest.approx(
             {
                 "mae": oracles.reference.mean_absolute_error(true, predicted),
                 "rmse": oracles.reference.root_mean_squared_error(true, predicted),
@@ -183,7 +185,10 @@ def test_one_output_has_no_values_of_its_own():
 def test_small_variation_around_a_large_value_keeps_its_digits():
     targets, predictions = valued(13, 101)
     near, far = regression(targets, predictions).overall, regression(targets + 1e7, predictions + 1e7).overall
-    assert values(far) == pytest.approx(values(near), rel=1e-6)
+    far, near = values(far), values(near)
+    # A line through far values meets the axis elsewhere.
+    assert far.pop("line_intercept") != near.pop("line_intercept")
+    assert far == pytest.approx(near, rel=1e-6)
 
 
 def undefined(scores):
@@ -244,12 +249,15 @@ def test_hardly_any_cases_raise_nothing(cases):
 def test_constant_values_have_errors_but_no_correlation():
     targets = np.array([1.0, 2.0, 4.0])
     flat = regression(targets, np.full(3, 0.1 + 0.2)).overall
-    assert undefined(flat) == {"pearson": "all predictions are equal"}
+    assert undefined(flat) == dict.fromkeys(["pearson", "spearman", "line_slope", "line_intercept"],
+                                            "all predictions are equal")
     assert flat["r2"].value < 0
     assert undefined(regression(np.full(3, 5.0), targets).overall) == dict.fromkeys(
-        ["r2", "pearson"], "all targets are equal"
+        ["r2", "pearson", "spearman"], "all targets are equal"
     )
-    assert undefined(regression([5.0], [4.0]).overall) == dict.fromkeys(["r2", "pearson"], "one case only")
+    assert undefined(regression([5.0], [4.0]).overall) == dict.fromkeys(
+        ["r2", "pearson", "spearman", "limit_low", "limit_high", "proportional_bias", "line_slope", "line_intercept"],
+        "one case only")
 
 
 def test_a_probability_of_one_shares_the_last_bin():

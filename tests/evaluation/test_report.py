@@ -46,7 +46,7 @@ def test_everything_is_written_and_nothing_else_is_left(reports, tmp_path):
         for head, kinds in {
             "subtype": ("roc", "calibration", "risk", "confusion"),
             "findings": ("roc", "calibration", "risk", "confusion"),
-            "age": ("values",),
+            "age": ("values", "bland-altman"),
         }.items()
         for kind in kinds
         for suffix in ("png", "svg", "csv")
@@ -211,7 +211,7 @@ def test_the_table_has_a_row_for_each_metric(reports):
     rows = table(reports)
     assert [row[:3] for row in rows[:2]] == [("subtype", "squamous", "AUROC"), ("subtype", "squamous", "accuracy")]
     assert {row[1] for row in rows} == {"squamous", "all classes", "mean of labels", "value"}
-    assert len(rows) == 3 * 10 + 4
+    assert len(rows) == 3 * 10 + 13
     assert len(table(reports, per_class=True)) == len(rows) + 10 * (3 + 2)
     assert all(len(row) == len(TABLE_COLUMNS) for row in rows)
 

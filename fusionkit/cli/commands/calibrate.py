@@ -17,6 +17,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--alpha", type=float, default=0.1, metavar="SHARE",
                         help="share of cases whose true class may be outside the prediction set (default 0.1)")
     parser.add_argument("--class-conditional", action="store_true", help="guarantee it for each class separately")
+    parser.add_argument("--sets", default="lac", metavar="KIND",
+                        help="lac: classes that are likely enough (the default); aps: the likeliest classes until "
+                             "enough is in; grades with an order always have sets without gaps")
+    parser.add_argument("--intervals", default="auto", metavar="KIND",
+                        help="of numbers: absolute, normalised (by 'sd'), cqr or cqr-asymmetric (by quantiles); auto "
+                             "takes what the head tells (the default)")
     parser.add_argument("--include-training-cases", action="store_true",
                         help="allow fitting on training cases, which are refused by default")
     add_running_options(parser)

@@ -5,6 +5,8 @@ These cases are chosen in `runs`. The effect is measured in `evaluation.uncertai
 
 from fusionkit.evaluation.calibration.record import (
     CALIBRATION,
+    INTERVALS,
+    SETS,
     Calibrated,
     Calibration,
     Choices,
@@ -15,5 +17,5 @@ from fusionkit.evaluation.calibration.record import (
     write_calibration,
 )
 
-__all__ = ["CALIBRATION", "Calibrated", "Calibration", "Choices", "HeadCalibration", "apply_head", "fit_head",
-           "read_calibration", "write_calibration"]
+__all__ = ["CALIBRATION", "INTERVALS", "SETS", "Calibrated", "Calibration", "Choices", "HeadCalibration", "apply_head",
+           "fit_head", "read_calibration", "write_calibration"]

@@ -13,40 +13,49 @@ two are equal. If n is too small for that rank, the threshold is infinite.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from fractions import Fraction
 from math import ceil, inf
 
 import numpy as np
 
-from fusionkit.arrays import Floats, Ints
+from fusionkit.arrays import Bools, Floats, Ints
 
 
-def rank(cases: int, alpha: float) -> int:
+def rank(cases: int, alpha: float | Fraction) -> int:
     """The rank (from 1, ascending) of the score that is the threshold; more than `cases` if there is none."""
     # Exact: 10 * (1 - 0.7) is more than 3 in binary fractions.
     return ceil((cases + 1) * (1 - Fraction(str(alpha))))
 
 
-def fewest_cases(alpha: float) -> int:
+def fewest_cases(alpha: float | Fraction) -> int:
     """The smallest number of cases with a finite threshold."""
     return ceil((1 - Fraction(str(alpha))) / Fraction(str(alpha)))
 
 
-def threshold(scores: Floats, alpha: float) -> float:
+def threshold(scores: Floats, alpha: float | Fraction) -> float:
     """The threshold of some scores (N,), infinite if they are too few."""
     place = rank(len(scores), alpha)
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else inf
 
 
-def scores_of(probabilities: Floats) -> Floats:
-    """Nonconformity scores: (N, K) probabilities give (N, K) scores; a small score is a good fit."""
-    return 1 - probabilities
-
-
-def class_thresholds(probabilities: Floats, classes: Ints, alpha: float, by_class: bool) -> tuple[float, ...]:
-    """The threshold of each class: one for all, or with `by_class` each from the cases of that class alone."""
-    scores: Floats = scores_of(probabilities)[np.arange(len(classes)), classes]
-    width: int = probabilities.shape[1]
+def class_thresholds(scores: Floats, classes: Ints, alpha: float, by_class: bool) -> tuple[float, ...]:
+    """The threshold of each class from scores (N, K) of cases of these classes: one for all, or with `by_class` each
+    from the cases of that class alone.
+    """
+    own: Floats = scores[np.arange(len(classes)), classes]
+    width: int = scores.shape[1]
     if not by_class:
-        return (threshold(scores, alpha),) * width
-    return tuple([threshold(scores[classes == index], alpha) for index in range(width)])
+        return (threshold(own, alpha),) * width
+    return tuple([threshold(own[classes == index], alpha) for index in range(width)])
+
+
+def one_of_each(owners: Sequence[Hashable], seed: int = 0) -> Bools:
+    """One case of each owner, by chance: (N,). Scores of one patient are not exchangeable with those of others."""
+    kept = np.zeros(len(owners), dtype=np.bool_)
+    met: set[Hashable] = set()
+    for row in np.random.default_rng(seed).permutation(len(owners)).tolist():
+        if owners[row] not in met:
+            met.add(owners[row])
+            kept[row] = True
+    return kept

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusionkit.evaluation.plots import agreement, confusion, regression, reliability, risk, roc, style
+from fusionkit.evaluation.plots import agreement, bland_altman, confusion, regression, reliability, risk, roc, style
 from fusionkit.evaluation.plots.head_figure import HeadFigure, write_numbers
 from fusionkit.evaluation.report import HeadReport
 
@@ -17,6 +17,7 @@ FIGURES: Sequence[HeadFigure] = (
     risk.FIGURE,
     confusion.FIGURE,
     regression.FIGURE,
+    bland_altman.FIGURE,
 )
 
 

@@ -75,6 +75,8 @@ def example_targets(component: Head, config: Config, count: int) -> tuple[Any, T
     task = task_named(component.task)
     names = tuple(map(str, getattr(config, component.names)))
     made = task.method.example(names, count, np.random.default_rng(4))
+    if component.positive is not None and component.positive(config):
+        made = np.abs(made) + 0.1
     return made, torch.as_tensor(made) if task.cells == "class" else torch.as_tensor(made).float()
 
 

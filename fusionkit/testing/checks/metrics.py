@@ -56,7 +56,8 @@ class _Subject:
 
     def of(self, rows: Ints) -> _Subject:
         """The same for these cases, some of them repeatedly."""
-        kept = replace(self.outcomes, targets=self.outcomes.targets[rows], predictions=self.outcomes.predictions[rows])
+        kept = replace(self.outcomes, targets=self.outcomes.targets[rows], predictions=self.outcomes.predictions[rows],
+                       details={name: values[rows] for name, values in self.outcomes.details.items()})
         return replace(self, outcomes=kept)
 
 
@@ -89,7 +90,7 @@ def _examples(component: Metric, skill: float = 0.6) -> Iterator[Outcomes]:
     for word in component.tasks:
         task = _task(word)
         if task is not None:
-            yield from (_example(task, count, skill) for count in _SIZES[task.results])
+            yield from (_telling(component, _example(task, count, skill)) for count in _SIZES[task.results])
 
 
 def _task(word: str) -> Task | None:
@@ -106,7 +107,22 @@ def _example(task: Task, count: int, skill: float) -> Outcomes:
     guessed = method.guess(targets, names, skill, generator)
     if task.cells == "label":
         targets[generator.random(targets.shape) < 0.1] = np.nan
-    return Outcomes(task.name, names, targets, guessed, results=task.results, method=method if task.keys else None)
+    return Outcomes(task.name, names, targets, guessed, results=task.results, method=method if task.keys else None,
+                    ordered=task.ordered)
+
+
+def _telling(component: Metric, outcomes: Outcomes) -> Outcomes:
+    """The same with what the metric reads beside the results: of each pattern one name, `*` standing for 05 and 95."""
+    several = len(outcomes.classes) > 1 and outcomes.form == "values"
+    marks = [f"{name}:" for name in outcomes.classes] if several else [""]
+    spread = np.linspace(0.5, 2.0, outcomes.cases)
+    details: dict[str, Floats] = {}
+    for place, mark in enumerate(marks):
+        middle = outcomes.predictions[:, place]
+        for pattern in component.reads:
+            told = {pattern.replace("*", "05"): middle - spread, pattern.replace("*", "95"): middle + spread}
+            details |= {mark + name: spread if name == pattern else values for name, values in told.items()}
+    return replace(outcomes, details=details)
 
 
 def _weighted(subject: _Subject) -> Fault | None:
@@ -173,7 +189,7 @@ def _direction(component: Metric, method: Any) -> Fault | None:
     for right, other in zip(_examples(component, 1.0), _examples(component, 0.2), strict=True):
         for best, usual in zip(_subjects(method, right), _subjects(method, other), strict=True):
             values = float(best.values(once)[0]), float(usual.values(once)[0])
-            worse = values[0] < values[1] - 1e-9 if component.better == "higher" else values[0] > values[1] + 1e-9
+            worse = component.goodness(values[0]) < component.goodness(values[1]) - 1e-9
             if worse:
                 return Fault(f"perfect predictions give {values[0]:.6g}, others {values[1]:.6g}, and "
                              f"{component.better} is better ({best})", "declare the other direction: better=")

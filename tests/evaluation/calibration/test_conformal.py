@@ -7,7 +7,8 @@ from math import ceil, inf
 import numpy as np
 import pytest
 
-from fusionkit.evaluation.calibration.conformal import class_thresholds, fewest_cases, rank, scores_of, threshold
+from fusionkit.evaluation.calibration.class_sets import scores_of
+from fusionkit.evaluation.calibration.conformal import class_thresholds, fewest_cases, rank, threshold
 
 
 @pytest.mark.parametrize(("cases", "alpha", "wanted"), [
@@ -53,7 +54,7 @@ def test_coverage_is_right_with_few_cases(cases: int) -> None:
     inside = np.empty(draws)
     for draw in range(draws):
         probabilities, truth = drawn(rng, cases + 4)
-        limits = class_thresholds(probabilities[4:], truth[4:], alpha, by_class=False)
+        limits = class_thresholds(scores_of(probabilities[4:]), truth[4:], alpha, by_class=False)
         inside[draw] = (scores_of(probabilities[:4]) <= limits)[np.arange(4), truth[:4]].mean()
     error = inside.std() / draws**0.5
     exact = ceil((cases + 1) * 0.9 - 1e-9) / (cases + 1)
@@ -66,7 +67,7 @@ def test_by_class_every_class_is_held_and_not_only_the_frequent() -> None:
     fresh, fresh_truth = drawn(rng, 20_000)
     coverage = {}
     for by_class in (False, True):
-        limits = class_thresholds(calibration, truth, 0.1, by_class)
+        limits = class_thresholds(scores_of(calibration), truth, 0.1, by_class)
         inside = (scores_of(fresh) <= limits)[np.arange(20_000), fresh_truth]
         coverage[by_class] = [inside[fresh_truth == index].mean() for index in range(3)]
     assert coverage[False][2] < 0.8 < coverage[False][0]
@@ -76,6 +77,6 @@ def test_by_class_every_class_is_held_and_not_only_the_frequent() -> None:
 def test_a_class_with_too_few_cases_is_in_every_set() -> None:
     probabilities, _ = drawn(np.random.default_rng(6), 40)
     truth = np.array([0] * 35 + [1] * 5)
-    limits = class_thresholds(probabilities, truth, 0.1, by_class=True)
+    limits = class_thresholds(scores_of(probabilities), truth, 0.1, by_class=True)
     assert limits[0] < 1
     assert limits[1:] == (inf, inf)

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from recorded import GOLDEN
 from torch import Tensor, nn
 
+import fusionkit
 from fusionkit.api import Vector
+from fusionkit.training.batch_advice import few_events
 
 OUTCOMES = GOLDEN / "outcomes"
 EDGES = json.loads((OUTCOMES / "survival_edges.json").read_text())
@@ -166,6 +168,8 @@ def test_a_batch_without_an_event_teaches_nothing() -> None:
 @pytest.mark.parametrize(("options", "says"), [
     ({"horizons": []}, "at least 1 item"), ({"horizons": [12, 12]}, "names one time twice"),
     ({"horizons": [24, 12]}, "must rise"), ({"horizons": [0, 12]}, "greater than 0"),
+    ({"horizons": [12], "risk_set": "bank"}, "write both or none"),
+    ({"horizons": [12], "bank": 8}, "write both or none"),
 ])
 def test_options_that_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
@@ -175,3 +179,61 @@ def test_options_that_are_refused(options: dict[str, Any], says: str) -> None:
 def test_the_last_layer_has_no_constant() -> None:
     assert [name for name, _ in head(hidden=[4]).named_parameters()] == [
         "layers.1.weight", "layers.1.bias", "layers.3.weight"]
+
+
+def banked() -> tuple[Cox, Tensor, Tensor]:
+    """A head in training whose bank has the first 15 of 40 cases, and the output and target of all."""
+    case = recorded("survival_cox_ties")
+    output, target = double(case["log_hazard"])[:, None], torch.stack([double(case["time"]), double(case["event"])], 1)
+    module = head(risk_set="bank", bank=15).double().train()
+    module.loss(output[:15], target[:15])
+    return module, output, target
+
+
+def test_with_all_others_in_the_bank_gradients_are_those_of_all_cases() -> None:
+    module, output, target = banked()
+    own = output[15:].clone().requires_grad_()
+    losses = module.loss(own, target[15:])
+    every = cox_losses(output[:, 0], target[:, 0], target[:, 1])
+    assert losses.sum().item() == pytest.approx(every[15:].sum().item(), abs=1e-12)
+    gradient, = torch.autograd.grad(losses.sum(), own)
+    wanted = recorded("survival_cox_ties")["grad_efron"][15:]
+    np.testing.assert_allclose(gradient[:, 0].numpy(), wanted, rtol=0, atol=1e-9)
+
+
+def test_the_bank_keeps_the_last_cases_that_count_and_is_emptied_for_an_epoch() -> None:
+    module, output, target = banked()
+    blank = torch.zeros(1, 2, dtype=torch.float64)
+    module.loss(torch.cat([output[15:18], blank[:, :1]]), torch.cat([target[15:18], blank]))
+    assert torch.equal(module.bank[:, 1:], torch.cat([target[15:18], target[:12]]))
+    module.begin_epoch()
+    assert not module.bank.any()
+
+
+def test_evaluation_neither_reads_nor_fills_the_bank() -> None:
+    module, output, target = banked()
+    kept = module.bank.clone()
+    found = module.eval().loss(output[15:], target[15:])
+    torch.testing.assert_close(found, cox_losses(output[15:, 0], target[15:, 0], target[15:, 1]))
+    assert torch.equal(module.bank, kept)
+
+
+@pytest.mark.parametrize(("batch", "option", "warns"), [(8, "batch", True), (32, "batch", False), (8, "step", False)])
+def test_batches_with_few_events_are_warned_of(batch: int, option: str, warns: bool) -> None:
+    plan = fusionkit.build({"fusionkit": 1, "name": "small", "inputs": {"age": {"vector": [1]}}, "nodes": {
+        "death": {"use": "head.cox", "from": "age", "with": {"horizons": [6], "risk_set": option}}}}).plan
+    found = few_events(plan, batch, lambda head: {"censored": 80, "event": 20})
+    assert [(each.code, "1.6 events of 'death'" in each.message) for each in found] == [
+        ("few-events-in-batch", True)] * warns
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_log_hazards_far_apart_have_finite_losses_and_gradients(ties: str) -> None:
+    """Beside the largest, the exponentials of the others are zero; late events have risk sets without it."""
+    lp = torch.tensor([5e4, -2e5, -2e5 + 1, -2e5 + 2, 3e3], dtype=torch.float64, requires_grad=True)
+    time, event = torch.tensor([1.0, 7.0, 7.0, 11.0, 2.0]), torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0])
+    losses = cox_losses(lp, time, event, ties)
+    late = cox_losses(lp[1:4].detach() + 2e5, time[1:4], event[1:4], ties)
+    assert losses[1:4].tolist() == pytest.approx(late.tolist(), abs=1e-9)
+    losses.sum().backward()
+    assert lp.grad.isfinite().all() and abs(float(lp.grad.sum())) < 1e-9

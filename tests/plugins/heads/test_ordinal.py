@@ -109,3 +109,25 @@ def test_without_a_layer_the_input_has_as_many_numbers_as_the_link_needs() -> No
     assert head("corn", width=4, layer="none") and head("coral", width=1, layer="none")
     with pytest.raises(ComponentError, match="needs one input feature for each of its 4 outputs"):
         head("corn", width=1, layer="none")
+
+
+@pytest.mark.parametrize("link", ["coral", "cumulative", "corn"])
+def test_the_weight_of_a_grade_multiplies_the_loss_of_its_cases(link: str) -> None:
+    torch.manual_seed(0)
+    plain, weighted = head(link, width=3), head(link, width=3, class_weights=[1.0, 2.0, 3.0, 4.0, 5.0])
+    weighted.load_state_dict(plain.state_dict(), strict=False)
+    output = plain(torch.randn(5, 3, dtype=torch.float64))
+    torch.testing.assert_close(weighted.loss(output, torch.arange(5)),
+                               plain.loss(output, torch.arange(5)) * torch.arange(1.0, 6.0).double())
+    balanced = head(link, width=3, class_weights="balanced")
+    balanced.balance(torch.tensor([40.0, 30.0, 20.0, 6.0, 4.0]))
+    assert balanced.weights.tolist() == pytest.approx([0.5, 2 / 3, 1, 10 / 3, 5])
+
+
+def test_cases_out_of_order_are_those_whose_probabilities_rise() -> None:
+    module = head("coral", layer="none")
+    output = module(torch.zeros(3, 1, dtype=torch.float64))
+    assert not module.out_of_order(output).any()
+    module.bias.data = torch.tensor([0.0, 1.0, -1.0, -2.0], dtype=torch.float64)
+    assert module.out_of_order(module(torch.zeros(3, 1, dtype=torch.float64))).all()
+    assert not head("corn", width=4, layer="none").out_of_order(torch.tensor([[0.0, 9.0, 0.0, 0.0]])).any()

@@ -1,0 +1,71 @@
+"""Scores of classes for prediction sets, and the sets that a threshold gives.
+
+Source: adaptive sets: Romano, Sesia, Candes 2020, Classification with Valid and Adaptive Coverage, arXiv 2006.02544,
+without randomisation; runs of grades: the same idea along their order, from the median outward.
+"""
+# Axes: N cases, K classes.
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from fusionkit.arrays import Bools, Floats
+from fusionkit.components.outcomes import median_class
+
+Kind = Literal["lac", "aps", "runs"]
+"""lac: classes that are likely enough; aps: the likeliest until enough is in; runs: neighbouring grades."""
+
+
+def scores_of(probabilities: Floats, kind: Kind = "lac") -> Floats:
+    """Nonconformity scores: (N, K) probabilities give (N, K) scores; a small score is a good fit.
+
+    `lac`: 1 - p. `aps`: the sum of the probabilities down to the class, by falling p, of equals the first before.
+    `runs`: the mass of the run of grades that first reaches the grade, from the median to the likelier neighbour.
+    """
+    if kind == "lac":
+        return 1 - probabilities
+    order = _order(probabilities, kind)
+    found = np.empty_like(probabilities)
+    np.put_along_axis(found, order, np.take_along_axis(probabilities, order, 1).cumsum(axis=1), 1)
+    return found
+
+
+def sets_of(probabilities: Floats, limits: Floats, kind: Kind) -> Bools:
+    """Which classes are in the set of each case, (N, K), by the threshold of each class, (K,).
+
+    `lac` and `aps`: those whose score is not above it; with `aps` the likeliest class always, so that no set is empty.
+    `runs` grows until its mass reaches the threshold: grades that are reached before; between two of them are all.
+    """
+    scores = scores_of(probabilities, kind)
+    if kind == "lac":
+        return np.asarray(scores <= limits)
+    order = _order(probabilities, kind)
+    first = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(first, order[:, :1], True, 1)
+    if kind == "aps":
+        return np.asarray((scores <= limits) | first)
+    before = np.empty_like(scores)
+    sums = np.take_along_axis(scores, order, 1)
+    np.put_along_axis(before, order, np.concatenate([np.zeros((len(sums), 1)), sums[:, :-1]], 1), 1)
+    inside = (before < limits) | first
+    return np.asarray(np.maximum.accumulate(inside, axis=1)
+                      & np.maximum.accumulate(inside[:, ::-1], axis=1)[:, ::-1])
+
+
+def _order(probabilities: Floats, kind: Kind) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """The classes of each case in the order in which they join its set, (N, K)."""
+    if kind == "aps":
+        return np.asarray(np.argsort(-probabilities, axis=1, kind="stable"))
+    cases, width = probabilities.shape
+    low = median_class(probabilities)
+    high, rows = low.copy(), np.arange(cases)
+    order = [low.copy()]
+    for _ in range(width - 1):
+        below = np.where(low > 0, probabilities[rows, np.maximum(low - 1, 0)], -1.0)
+        above = np.where(high < width - 1, probabilities[rows, np.minimum(high + 1, width - 1)], -1.0)
+        down = below >= above
+        low, high = low - down, high + ~down
+        order.append(np.where(down, low, high))
+    return np.stack(order, axis=1)
