@@ -50,10 +50,9 @@ def comparison_page(folder: Path, found: Mapping[str, Any], flow: CaseFlow | Non
         parts += ["<h2>Cases of one split</h2>", embedded(flow_svg(flow).encode(), "the way of the cases")]
     for head, ranking in found["heads"].items():
         parts += [f"<h2>{escape(head)}: {escape(str(ranking['metric']))}</h2>", *_ranking(ranking)]
-    parts += ["<h2>Plots</h2>", '<div class="row">',
-              *(picture(path, path.stem, path.stem) for path in sorted(folder.glob("*.svg"))), "</div>",
+    parts += ["<h2>Plots</h2>", *(picture(path, path.stem, path.stem) for path in sorted(folder.glob("*.svg"))),
               "<h2>Splits</h2>", table(("repeat", "fold", "training cases", "test cases"), [
-                  [str(unit.get(key, "")) for key in ("repeat", "fold", "train", "test")]
+                  ["" if unit.get(key) is None else str(unit[key]) for key in ("repeat", "fold", "train", "test")]
                   for unit in found.get("units", [])], range(4), "small"),
               "<h2>Further</h2>", bullets((
                   "report.html in the folder of the comparison says how to read the table, and what it does not show",
