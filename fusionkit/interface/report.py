@@ -89,6 +89,7 @@ def _drawing(run: RunFiles, plugins: Sequence[str | Path], components: Sequence[
         made = plan(run.own / GRAPH, plugins=plugins, components=components, measured=False)
     except UserError as problem:
         return NetworkDrawing(why=problem.diagnostics[0].message)
-    used = {call.component.name: call.component for node in made.nodes for lane in node.lanes for call in lane.calls}
+    calls = [call for node in made.nodes for lane in node.lanes for call in lane.calls]
+    used = {f"{call.component.kind}.{call.component.name}": call.component for call in calls}
     rows = tuple((name, component.licence) for name, component in sorted(used.items()))
     return NetworkDrawing(svg(made), rows)

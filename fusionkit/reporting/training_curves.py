@@ -20,12 +20,15 @@ def draw_training(run: RunFiles, folder: Path) -> list[Path]:
               for loss in _LOSSES if (points := _points(rows, loss))}
     if not curves:
         return []
+    from matplotlib.ticker import MaxNLocator
+
     with style.applied():
         figure = style.blank(7.2, 3.6)
         axes = figure.add_subplot()
         for place, (label, points) in enumerate(curves.items()):
             axes.plot(*zip(*points, strict=True), label=label.replace("_", " "),
                       marker="o" if len(points) < 3 else None, **style.look(place))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel="loss, mean over cases")
         axes.set_title(style.titled(f"Training of {run.name}"), loc="left")
         figure.legend(loc="outside right upper", fontsize=8)
