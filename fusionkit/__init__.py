@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fusionkit.interface.load import load as load
     from fusionkit.interface.plan import plan as plan
     from fusionkit.interface.predict import predict as predict
+    from fusionkit.interface.report import report as report
     from fusionkit.interface.train import train as train
     from fusionkit.network.optimise import optimize as optimize
 else:

@@ -23,7 +23,7 @@ CORE, PLUGINS = ROOT / "fusionkit", ROOT / "plugins"
 FLOORS: dict[int, str] = {
     11: "cli",
     10: "interface",
-    9: "comparison testing explaining",
+    9: "comparison reporting testing explaining",
     8: "runs explanation",
     7: "training inference conversion",
     6: "network drawing",
@@ -31,7 +31,7 @@ FLOORS: dict[int, str] = {
     4: "graph layers data",
     3: "registry",
     2: "syntax components datasets",
-    1: "shapes errors files exports arrays progress",
+    1: "shapes errors files exports arrays progress pages",
     0: "printable",
 }
 WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", "components", "graph", "registry",

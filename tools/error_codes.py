@@ -26,6 +26,7 @@ AREAS = {
     "Training and runs": ("training", "runs", "inference", "evaluation"),
     "Networks and weights": ("network", "conversion"),
     "Comparison": ("comparison",),
+    "Reports": ("reporting",),
     "Explanation": ("explanation",),
     "Commands and Python": ("interface", "cli", "datasets", "testing"),
 }

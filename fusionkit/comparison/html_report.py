@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -13,26 +12,9 @@ from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
 from fusionkit.comparison.tables import KIND_TEXTS, ComparisonResult, divisions, header, summary, table, verdicts
 from fusionkit.data.cohort import Cohort
+from fusionkit.pages import bullets, page, picture, table_of_rows
 from fusionkit.syntax.writer import write
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1a1a1a; max-width: 72rem; margin: 2rem auto;
-  padding: 0 1.2rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; width: 100%; font-size: 13.5px; margin: .8rem 0; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-th { border-bottom: 2px solid #555; font-weight: 600; } td.number, th.number { text-align: right; white-space: nowrap; }
-tr.reference td { background: #f1f1f1; font-weight: 600; } td.name { overflow-wrap: anywhere; min-width: 9rem; }
-.kind { color: #555; font-weight: 400; font-size: .88em; display: block; }
-.quiet { color: #555; } table.small { width: auto; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
-pre { background: #f6f6f6; padding: .6rem .8rem; font-size: 12.5px; white-space: pre-wrap; overflow-wrap: anywhere; }
-li { margin: .25rem 0; }
-@page { size: A4 landscape; margin: 12mm; }
-@media print { body { max-width: none; margin: 0; font-size: 11px; } table { font-size: 10px; } pre { font-size: 9px; }
-  h1 { font-size: 17px; } h2 { font-size: 14px; margin-top: 1.2rem; } figure, tr { break-inside: avoid; }
-  h2 { break-after: avoid; } th, td { padding: 2px 5px; } img { max-height: 150mm; } }
-"""
 _FEW = 5  # folds and repeats below which a t test has little power
 _NUMBERS = frozenset(range(1, 9))
 
@@ -45,18 +27,15 @@ def as_html(compared: ComparisonResult, folder: Path) -> str:
         f"<h1>{escape(name)}: {len(comparison.candidates)} networks compared at node {escape(comparison.node)}</h1>",
         f'<p class="quiet">{escape(_versions(compared))}</p>',
         *(part for ranking in compared.rankings for part in _head(compared, ranking, folder)),
-        "<h2>How to read it</h2>", _list(_reading(compared)),
-        "<h2>What it does not show</h2>", _list(_cautions(compared)),
+        "<h2>How to read it</h2>", bullets(_reading(compared)),
+        "<h2>What it does not show</h2>", bullets(_cautions(compared)),
         *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
-        "<h2>Cases</h2>", _list(_cases(compared)), _units(compared),
+        "<h2>Cases</h2>", bullets(_cases(compared)), _units(compared),
         "<h2>Training settings, the same for all</h2>",
         f"<pre>{escape(write(comparison.settings.model_dump(mode='json', exclude_none=True)))}</pre>",
         *_sharing(compared),
     ]
-    return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(name)}: fusions compared</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-            + "\n".join(parts) + "\n</body>\n</html>\n")
+    return page(f"{name}: fusions compared", parts, landscape=True)
 
 
 def _versions(compared: ComparisonResult) -> str:
@@ -68,7 +47,6 @@ def _versions(compared: ComparisonResult) -> str:
 
 
 def _head(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> list[str]:
-    drawn = b64encode((folder / f"{stem_of(ranking.head.name)}.svg").read_bytes()).decode()
     label = f"{ranking.label} of every network with its interval, and its difference from the reference"
     names = [name if place else "network" for place, name in enumerate(header(ranking))]
     every = table(compared, ranking)
@@ -78,8 +56,8 @@ def _head(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> lis
     rows = [_row(cells, row) for cells, row in zip(every, ranking.rows, strict=True)]
     return [f"<h2>{escape(summary(compared, ranking))}</h2>",
             *(f"<p><strong>{escape(text)}</strong></p>" for text in verdicts(ranking)),
-            _table(names, rows),
-            f'<figure><img alt="{escape(label)}" src="data:image/svg+xml;base64,{drawn}"></figure>']
+            table_of_rows(names, rows, _NUMBERS),
+            picture(folder / f"{stem_of(ranking.head.name)}.svg", label)]
 
 
 def _row(cells: Sequence[str], row: ScoreRow) -> str:
@@ -87,18 +65,6 @@ def _row(cells: Sequence[str], row: ScoreRow) -> str:
     rest = "".join(f'<td class="number">{escape(cell)}</td>' if place in _NUMBERS else f"<td>{escape(cell)}</td>"
                    for place, cell in enumerate(cells) if place)
     return f'<tr class="{row.kind}">{first}{rest}</tr>'
-
-
-def _table(names: Sequence[str], rows: Iterable[str], numbers: Iterable[int] = _NUMBERS, look: str = "wide") -> str:
-    right = set(numbers)
-    top = "".join(f'<th class="number">{escape(name)}</th>' if place in right else f"<th>{escape(name)}</th>"
-                  for place, name in enumerate(names))
-    body = "\n".join(rows)
-    return f'<table class="{look}">\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
-
-
-def _list(texts: Iterable[str]) -> str:
-    return "<ul>\n" + "\n".join(f"<li>{escape(text)}</li>" for text in texts) + "\n</ul>"
 
 
 def _reading(compared: ComparisonResult) -> list[str]:
@@ -157,12 +123,12 @@ def _cautions(compared: ComparisonResult) -> list[str]:
 
 def _left_out(compared: ComparisonResult) -> list[str]:
     texts = [*(f"{name}: {why}" for name, why in compared.left_out), *compared.comparison.notes]
-    return ["<h2>Left out, and notes</h2>", _list(texts)] if texts else []
+    return ["<h2>Left out, and notes</h2>", bullets(texts)] if texts else []
 
 
 def _sharing(compared: ComparisonResult) -> list[str]:
     texts = [f"--reuse {way['reuse']}: {way['taken']}; {way['why']}" for way in compared.sharing]
-    return ["<h2>What networks shared of frozen nodes</h2>", _list(texts)] if texts else []
+    return ["<h2>What networks shared of frozen nodes</h2>", bullets(texts)] if texts else []
 
 
 def _networks(compared: ComparisonResult) -> str:
@@ -177,7 +143,7 @@ def _networks(compared: ComparisonResult) -> str:
         rows.append(f'<tr><td class="name">{escape(each.name)}</td><td>{escape(KIND_TEXTS[each.kind])}</td>'
                     f"<td>{escape(', '.join(each.inputs))}</td><td>{escape(options)}</td>"
                     f"<td>runs/{escape(each.folder)}</td></tr>")
-    return _table(("network", "", "inputs", "options of the fusion", "folder"), rows, ())
+    return table_of_rows(("network", "", "inputs", "options of the fusion", "folder"), rows)
 
 
 def _cases(compared: ComparisonResult) -> list[str]:
@@ -205,4 +171,4 @@ def _units(compared: ComparisonResult) -> str:
             f'<td class="number">{"" if unit.fold is None else unit.fold + 1}</td>'
             f'<td class="number">{len(unit.train)}</td><td class="number">{len(unit.test)}</td></tr>'
             for unit in compared.units]
-    return _table(("repeat", "fold", "training cases", "test cases"), rows, range(4), "small")
+    return table_of_rows(("repeat", "fold", "training cases", "test cases"), rows, range(4), "small")

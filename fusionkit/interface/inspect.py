@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from fusionkit import pages
 from fusionkit.components.component import Component
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
@@ -155,32 +155,16 @@ def _stem(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name) or "input"
 
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 76rem; margin: 2rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-size: 13.5px; } th, td { text-align: left; padding: .25rem .6rem;
-  border-bottom: 1px solid #ddd; vertical-align: top; white-space: pre-wrap; }
-img { max-width: 100%; height: auto; } li { margin: .2rem 0; }
-"""
-
-
 def _page(made: Inspection, name: str, cohort: Cohort, pictures: Sequence[Path]) -> str:
     """The page, with its pictures inside it."""
-    parts = [f"<h1>{escape(name)}: {len(cohort)} cases</h1>", "<h2>Inputs</h2>", html_table(*made.table())]
+    parts = [f"<h1>{escape(name)}: {len(cohort)} cases</h1>", "<h2>Inputs</h2>", pages.table(*made.table())]
     if made.classes:
-        parts += ["<h2>Classes</h2>", html_table(*made.class_table())]
-    parts += ["<h2>Cases that lie apart</h2>", _list(told_outliers(made.outliers) or ["none"])]
+        parts += ["<h2>Classes</h2>", pages.table(*made.class_table())]
+    parts += ["<h2>Cases that lie apart</h2>", pages.bullets(told_outliers(made.outliers) or ["none"])]
     if made.augmentation:
-        parts += ["<h2>Augmentation</h2>", _list(made.augmentation)]
+        parts += ["<h2>Augmentation</h2>", pages.bullets(made.augmentation)]
     if cohort.warnings:
-        parts += ["<h2>Warnings</h2>", _list([each.message for each in cohort.warnings])]
+        parts += ["<h2>Warnings</h2>", pages.bullets([each.message for each in cohort.warnings])]
     for picture in pictures:
-        data = b64encode(picture.read_bytes()).decode()
-        parts += [f"<h2>{escape(picture.stem)}</h2>",
-                  f'<img alt="slices of {escape(picture.stem)}" src="data:image/png;base64,{data}">']
-    return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(name)}: what a network '
-            f"sees</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n")
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"
+        parts += [f"<h2>{escape(picture.stem)}</h2>", pages.picture(picture, f"slices of {picture.stem}")]
+    return pages.page(f"{name}: what a network sees", parts)

@@ -69,7 +69,7 @@ def test_it_counts_draws_and_names_what_lies_apart(study: Path, tmp_path: Path) 
     assert [line.partition(";")[0] for line in described.told({"ct"}, ())] == ["augment ct: rotate 20/0/0"]
     assert described.told({"ehr"}, ()) == []
     page = (tmp_path / "out" / "inspection.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 3 and "http" not in page and "c5" in page
+    assert page.count("data:image/png;base64,") == 3 and "://" not in page and "c5" in page
     plain = json.loads((tmp_path / "out" / "inspection.json").read_text())
     assert plain["inputs"][0]["name"] == "ct" and len(plain["outliers"]) == len(made.outliers)
     assert all(file.is_file() for file in made.files) and len(made.files) == 5

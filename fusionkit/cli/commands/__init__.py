@@ -17,7 +17,8 @@ GROUPS = {
     "weights": "Turn checkpoints of released code into weights for a graph, and compare results with theirs.",
 }
 ORDER = (
-    "check", "inspect", "build", "train", "evaluate", "predict", "calibrate", "explain", "compare", "headers", "clean",
+    "check", "inspect", "build", "train", "evaluate", "predict", "calibrate", "explain", "compare", "report",
+    "headers", "clean",
     "plugins_list", "plugins_show", "plugins_new", "plugins_check", "plugins_catalogue",
     "weights_convert", "weights_verify", "schema", "demo", "doctor",
 )
