@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fusionkit.api import Head, Probes, TensorShape, Vector, at_least_single, readout
 
-_MOST, _WITHIN = 20, 8
+_MOST, _USUAL, _WITHIN = 20, 8, 8
 
 
 class HazardsConfig(HorizonsConfig):
@@ -34,10 +34,10 @@ class HazardsConfig(HorizonsConfig):
     edges: list[Annotated[int | float, Field(ge=0)]] | None = Field(
         None, min_length=1, description="The ends of the intervals; the last is the last horizon, and other horizons "
                                         "are added. Without them, `intervals` of equally many events.")
-    intervals: int = Field(
-        8, ge=1, le=_MOST, description="How many intervals there are until the last horizon, between times of training "
-                                       "events at which survival has fallen equally, by Kaplan-Meier's curve; horizons "
-                                       "come in addition. Fewer if there are not five events for each.")
+    intervals: Annotated[int, Field(ge=1, le=_MOST)] | None = Field(
+        None, description="How many intervals there are until the last horizon, between times of training events at "
+                          "which survival has fallen equally, by Kaplan-Meier's curve; horizons come in addition. Fewer "
+                          f"if there are not five events for each. {_USUAL} unless `edges` are given.")
     between: Between = Field("hazard", description="What is constant within an interval: the hazard, or the density of "
                                                    "events, so that survival falls in a straight line.")
     smooth: NonNegativeFloat = Field(0.0, description="Weight of the squared differences of neighbouring logits in the "
@@ -49,11 +49,10 @@ class HazardsConfig(HorizonsConfig):
     @model_validator(mode="after")
     def _edges_fit(self) -> Self:
         if self.edges is None:
-            if self.intervals + len(self.horizons) - 1 > _MOST:
-                raise ValueError(f"'intervals' and 'horizons' make {self.intervals + len(self.horizons) - 1} "
-                                 f"intervals, and there may be {_MOST}")
+            if self.count > _MOST:
+                raise ValueError(f"'intervals' and 'horizons' make {self.count} intervals, and there may be {_MOST}")
             return self
-        if "intervals" in self.model_fields_set:
+        if self.intervals is not None:
             raise ValueError("'edges' says what 'intervals' would choose: give one of them")
         if self.edges != sorted(set(self.edges)):
             raise ValueError("'edges' must rise")
@@ -64,7 +63,7 @@ class HazardsConfig(HorizonsConfig):
     @property
     def count(self) -> int:
         """The number of logits."""
-        return (self.intervals + len(self.horizons) - 1 if self.edges is None
+        return ((self.intervals or _USUAL) + len(self.horizons) - 1 if self.edges is None
                 else len({*map(float, self.edges), *map(float, self.horizons)} - {0.0}))
 
 
@@ -94,10 +93,10 @@ class Hazards(nn.Module):
         self.layers = readout(config, inputs[0], config.count)
         self.link, self.between, self.smooth, self.ranks_by = config.link, config.between, config.smooth, config.risk
         self.times = [float(horizon) for horizon in config.horizons]
-        self.intervals = config.intervals if config.edges is None else 0
+        self.intervals = (config.intervals or _USUAL) if config.edges is None else 0
         self.register_buffer("horizons", torch.tensor(self.times, dtype=torch.float32), persistent=False)
         self.register_buffer("edges", torch.full((config.count,), math.inf))
-        steps = config.edges or [self.times[-1] * (place + 1) / config.intervals for place in range(config.intervals)]
+        steps = config.edges or [self.times[-1] * (place + 1) / self.intervals for place in range(self.intervals)]
         self._set(sorted({*map(float, steps), *self.times} - {0.0}))
 
     def forward(self, features: Tensor) -> Tensor:

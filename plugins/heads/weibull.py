@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fusionkit.api import Head, Probes, TensorShape, at_least_single, readout
 
-_BOUND, _POINTS = 2.0, 200
+_BOUND, _POINTS, _LINEAR = 2.0, 200, 30.0
 
 
 class WeibullConfig(HorizonsConfig):
@@ -34,7 +34,8 @@ class Weibull(nn.Module):
 
     H(t) = (t / exp(s))^exp(k) and S(t) = exp(-H(t)); the loss of a case is H - event (k - s + (exp(k) - 1)(log t - s)),
     its negative log likelihood. `k` is kept in -2..2. `prepare` finds the median of the training times, whose log is
-    added to s, so that weights do not depend on the unit of time; it is saved with them.
+    added to s, so that weights do not depend on the unit of time; it is saved with them. From H = exp(30) on the loss
+    grows with the logarithm of H, so that it stays finite.
 
     Shapes: (B, c); gives (B, 2), `layer: none` from (B, 2), or with `shape: shared` from (B, 1). Missing rows are
     skipped.
@@ -59,14 +60,14 @@ class Weibull(nn.Module):
         found: Tensor = self.layers(features)
         if self.log_shape is None:
             return found
-        return torch.cat([found, self.log_shape.to(found.dtype).expand(len(found), 1)], 1)
+        return torch.cat([found, self.log_shape.to(found.dtype).expand(found.shape[0], 1)], 1)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B, 2) and times and events (B, 2) give (B,)."""
         s, k = self._logs(output)
         counted, event = target[:, 0] > 0, target[:, 1]
         past = torch.where(counted, target[:, 0], 1).log() - s
-        losses = (k.exp() * past).exp() - event * (k - s + (k.exp() - 1) * past)
+        losses = _bounded_exp(k.exp() * past) - event * (k - s + (k.exp() - 1) * past)
         return torch.where(counted, losses, 0)
 
     def decode(self, output: Tensor) -> Tensor:
@@ -108,6 +109,12 @@ class Weibull(nn.Module):
         """The logs of scale and shape, two of (B,)."""
         found = at_least_single(output)
         return found[:, 0] + self.log_median, found[:, 1].clamp(-_BOUND, _BOUND)
+
+
+def _bounded_exp(x: Tensor) -> Tensor:
+    """exp(x), and its tangent beyond 30, where single precision comes to its end."""
+    within = x.clamp(max=_LINEAR).exp()
+    return within * (1 + (x - _LINEAR).clamp(min=0))
 
 
 component = Head("weibull", WeibullConfig, Weibull, rule="features: B _ -> B 2", task="survival", names="horizons",

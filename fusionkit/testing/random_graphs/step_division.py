@@ -62,7 +62,8 @@ def _over_step(graph: DrawnGraph) -> dict[str, Any]:
                 component = graph.registry.load(step["use"])
                 cases = getattr(component, "cases", "batch")
                 if cases in component.config.model_fields:
-                    step["with"] = {**step.get("with", {}), cases: "step"}
+                    given = {key: value for key, value in step.get("with", {}).items() if key != "bank"}
+                    step["with"] = {**given, cases: "step"}
     return data
 
 
