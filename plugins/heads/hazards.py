@@ -36,8 +36,8 @@ class HazardsConfig(HorizonsConfig):
                                         "are added. Without them, `intervals` of equally many events.")
     intervals: Annotated[int, Field(ge=1, le=_MOST)] | None = Field(
         None, description="How many intervals there are until the last horizon, between times of training events at "
-                          "which survival has fallen equally, by Kaplan-Meier's curve; horizons come in addition. Fewer "
-                          f"if there are not five events for each. {_USUAL} unless `edges` are given.")
+                          "which survival has fallen equally, by Kaplan-Meier's curve; horizons come in addition. "
+                          f"Fewer if there are not five events for each. {_USUAL} unless `edges` are given.")
     between: Between = Field("hazard", description="What is constant within an interval: the hazard, or the density of "
                                                    "events, so that survival falls in a straight line.")
     smooth: NonNegativeFloat = Field(0.0, description="Weight of the squared differences of neighbouring logits in the "
