@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from fusionkit.arrays import Floats
 
 Better = Literal["higher", "lower"]
+# Of fewer, not one lies outside the middle 95 %.
+FEWEST_RESAMPLES = 40
 
 
 class MetricMethod(Protocol):
@@ -45,7 +47,9 @@ class Metric(Declaration):
     `label` is its name in tables and plots. `tasks` are those of the heads that it measures. `better` is the direction.
     `unit` is that of its values: '' for a number without one, 'target' for the target's, else text for tables.
     `monitor`: whether it may select the best epoch of a training, by the setting `monitor`. `place` orders tables:
-    smaller comes first, equal places are ordered by id.
+    smaller comes first, equal places are ordered by id. `resamples` is the most resamples of which its intervals are
+    made, for one that fits a model to each; None for as many as are asked for. `default`: whether it is measured
+    without being named.
 
     Raises: ContractError if one of these is not valid.
     """
@@ -57,6 +61,8 @@ class Metric(Declaration):
     unit: str = ""
     monitor: bool = True
     place: int = 1000
+    resamples: int | None = None
+    default: bool = True
     kind: ClassVar[str] = "metric"
 
     def __post_init__(self) -> None:
@@ -68,6 +74,9 @@ class Metric(Declaration):
             raise ContractError(f"{self.id}: tasks={self.tasks!r}; name tasks, such as 'multiclass' or 'regression'")
         if self.better not in get_args(Better):
             raise ContractError(f"{self.id}: better={self.better!r}; choose one of {', '.join(get_args(Better))}")
+        if self.resamples is not None and self.resamples < FEWEST_RESAMPLES:
+            raise ContractError(f"{self.id}: resamples={self.resamples}; an interval needs {FEWEST_RESAMPLES} or more; "
+                                "200 is usual for a metric that fits a model to each, None sets no limit")
 
     @property
     def heading(self) -> str:
@@ -78,5 +87,7 @@ class Metric(Declaration):
     def facts(self) -> Mapping[str, str]:
         """Its tasks, direction and unit."""
         unit = {"unit": "that of the target" if self.unit == "target" else self.unit} if self.unit else {}
+        limit = {} if self.resamples is None else {"intervals": f"from {self.resamples} resamples at most"}
         return {"label": self.label, "tasks": ", ".join(self.tasks), "better": self.better, **unit,
-                "monitor": "it may select the best epoch" if self.monitor else "it cannot select the best epoch"}
+                "monitor": "it may select the best epoch" if self.monitor else "it cannot select the best epoch",
+                **limit, **({} if self.default else {"shown": "only if it is named"})}

@@ -12,7 +12,7 @@ Welsh 2007, Bootstrapping clustered data, doi:10.1111/j.1467-9868.2007.00593.x.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -34,11 +34,13 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The bounds of one metric, NaN if there are none, and a note for the reader."""
+    """The bounds of one metric, NaN if there are none, a note, and of how many resamples they are if of fewer than all.
+    """
 
     low: float
     high: float
     note: str | None = None
+    resamples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
 
     def bounds(of: str | None, scores: Scores) -> dict[str, Interval]:
         return {
-            name: _interval(drawn[of][name], value.value) if of in drawn and value.defined else nothing
-            for name, value in scores.items()
+            name: _of_some(_interval(drawn[of][name], value.value), len(drawn[of][name]), resamples)
+            if of in drawn and value.defined else nothing for name, value in scores.items()
         }
 
     return Intervals(
@@ -98,10 +100,15 @@ def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
 def _sample_all(
     outcomes: Outcomes, measured: Measured, groups: int, seed: int, resamples: int
 ) -> dict[str | None, Samples]:
-    """Every metric of every resample: by class (None for all classes), then by metric. *Shape* of each: (R,)."""
-    drawn: list[dict[str | None, Samples]] = [
-        sample_metrics(outcomes, measured, weights) for weights in draw(outcomes, groups, seed, resamples)
-    ]
+    """Every metric of every resample: by class (None for all classes), then by metric.
+
+    *Shape* of each: (R,), or that of the first resamples alone for a metric that sets a limit.
+    """
+    drawn: list[dict[str | None, Samples]] = []
+    start = 0
+    for weights in draw(outcomes, groups, seed, resamples):
+        drawn.append(sample_metrics(outcomes, measured, weights, start))
+        start += weights.shape[1]
     return {
         of: {name: np.concatenate([part[of][name] for part in drawn]) for name in samples}
         for of, samples in drawn[0].items()
@@ -140,14 +147,26 @@ def percentiles(samples: Floats) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> dict[str | None, Samples]:
-    """Every metric of `measured` for each column of weights (N, R): by class, None for all of them."""
-    found = per_class(outcomes, measured.metrics, weights)
-    whole = overall(outcomes, measured.metrics, found, defined_in(measured.per_class), weights)
-    samples: dict[str | None, Samples] = {None: whole}
-    if measured.per_class:
-        samples.update(found)
+def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats, start: int = 0
+                   ) -> dict[str | None, Samples]:
+    """Every metric of `measured` for each column of weights (N, R): by class, None for all of them.
+
+    `start` is the number of resamples before these: a metric that sets a limit gets no column beyond it.
+    """
+    samples: dict[str | None, Samples] = {}
+    for limit in dict.fromkeys(metric.declared.resamples for metric in measured.metrics):
+        metrics = [metric for metric in measured.metrics if metric.declared.resamples == limit]
+        count = weights.shape[1] if limit is None else max(0, min(limit - start, weights.shape[1]))
+        own = weights if count == weights.shape[1] else np.ascontiguousarray(weights[:, :count])
+        found = per_class(outcomes, metrics, own)
+        samples.setdefault(None, {}).update(overall(outcomes, metrics, found, defined_in(measured.per_class), own))
+        for of, values in (found if measured.per_class else {}).items():
+            samples.setdefault(of, {}).update(values)
     return samples
+
+
+def _of_some(interval: Interval, drawn: int, resamples: int) -> Interval:
+    return interval if drawn == resamples else replace(interval, resamples=drawn)
 
 
 def _interval(samples: Floats, value: float) -> Interval:
