@@ -150,8 +150,8 @@ class _Scorer:
         if reference is not None:
             difference, text = self._difference(parts, self._parts(reference))
             notes += [text] if text else []
-        return ScoreRow(name, kind, self._metric(values, samples), tuple(None if np.isnan(v) else v for v in values), cases,
-                        difference, "; ".join(notes) or None)
+        return ScoreRow(name, kind, self._metric(values, samples), tuple(None if np.isnan(v) else v for v in values),
+                        cases, difference, "; ".join(notes) or None)
 
     def _parts(self, outputs: Sequence[HeadOutputs]) -> list[HeadOutputs]:
         """A network's outputs for the test cases of every unit."""

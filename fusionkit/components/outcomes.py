@@ -5,15 +5,16 @@ Axes: N cases, M cases whose target is known, K classes, labels or outputs, R co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.components.task import ALIKE, Results, TaskMethod, task_word
 
+Made = TypeVar("Made")
 _RESULTS = {task: results for results, task in ALIKE.items()}
 
 
@@ -106,6 +107,15 @@ class ClassColumn:
     predicted: Bools
     score: Floats
     _counted: list[tuple[Floats, Floats]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _found: dict[str, tuple[Floats, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: str, weights: Floats, make: Callable[[], Made]) -> Made:
+        """What `make` gives, kept for these weights: several metrics need the same fit."""
+        kept = self._found.get(key)
+        if kept is None or kept[0] is not weights:
+            kept = self._found[key] = (weights, make())
+        found: Made = kept[1]
+        return found
 
     def counts(self, weights: Floats) -> Floats:
         """Weights of true positives, false negatives, false positives and true negatives: (M, R) to (4, R).
