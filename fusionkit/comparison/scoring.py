@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fusionkit.arrays import Floats
-from fusionkit.comparison.significance import Difference, corrected_t, holm, paired_bootstrap
+from fusionkit.comparison.significance import corrected_t
 from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean
 from fusionkit.evaluation.bootstrap import parts, percentiles, resample, sample_metrics
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named
+from fusionkit.evaluation.differences import Difference, holm, paired_bootstrap
 from fusionkit.evaluation.formatting import MetricResult, figures
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect

@@ -1,56 +1,24 @@
-"""Paired differences between trained networks: corrected resampled t, bootstrap over patients, Holm's correction.
+"""Paired differences between trained networks: the corrected resampled t test.
 
 Folds of one cohort share training cases, so that their differences are correlated, and an ordinary t test has too many
 false positives. The corrected variance accounts for that.
 
 Sources: Nadeau and Bengio 2003, Inference for the generalization error, doi:10.1023/A:1024068626366, section 3;
-Bouckaert and Frank 2004, doi:10.1007/978-3-540-24775-3_3, for repeated folds; Holm 1979, A simple sequentially
-rejective multiple test procedure; the distribution function of t: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
+Bouckaert and Frank 2004, doi:10.1007/978-3-540-24775-3_3, for repeated folds; the distribution function of t:
+Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
 
-Axes: J folds and repeats, R resamples.
+Axes: J folds and repeats.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fusionkit.evaluation.bootstrap import LEVEL, percentiles
-
-# Differences below this are rounding errors of equal predictions.
-_ROUNDING = 1e-12
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A mean paired difference with its 95 % interval and two-sided p; None if undefined, with a note.
-
-    `holm` is the p corrected for all comparisons of its family; `cases` is the number of cases that both networks have
-    a result for, over which the difference is.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    holm: float | None = None
-    note: str | None = None
-    cases: int | None = None
-
-    @property
-    def clear(self) -> bool:
-        """Whether the corrected p is below 0.05."""
-        return self.holm is not None and self.holm < 1 - LEVEL
-
-    def to_json(self) -> dict[str, Any]:
-        """The difference as plain data."""
-        return {"value": self.value, "low": self.low, "high": self.high, "p": self.p, "holm": self.holm,
-                "note": self.note, "cases": self.cases}
+from fusionkit.evaluation.bootstrap import LEVEL
+from fusionkit.evaluation.differences import ROUNDING, Difference
 
 
 def corrected_t(differences: Sequence[float], test_share: float) -> Difference:
@@ -70,43 +38,12 @@ def corrected_t(differences: Sequence[float], test_share: float) -> Difference:
         return Difference(float(values.mean()) if count else None, note="too few folds for an interval")
     mean = float(values.mean())
     error = math.sqrt((1 / count + test_share) * float(values.var(ddof=1)))
-    if error <= _ROUNDING:
-        if abs(mean) <= _ROUNDING:
+    if error <= ROUNDING:
+        if abs(mean) <= ROUNDING:
             return Difference(0.0, 0.0, 0.0, 1.0, note="equal in every fold")
         return Difference(mean, mean, mean, None, note="the same in every fold: no interval")
     half = t_quantile(0.5 + LEVEL / 2, count - 1) * error
     return Difference(mean, mean - half, mean + half, 2 * (1 - t_distribution(abs(mean) / error, count - 1)))
-
-
-def paired_bootstrap(value: float, samples: NDArray[np.float64]) -> Difference:
-    """A difference with the percentile interval of its resamples, which use the same patients for both networks.
-
-    *Shape* of `samples`: (R,), NaN where one of the two is undefined. p is twice the smaller share of resamples on
-    either side of zero, with one added to each count.
-    """
-    bounds, drawn = percentiles(samples), samples[~np.isnan(samples)]
-    if math.isnan(value) or bounds is None:
-        return Difference(None if math.isnan(value) else value, note="undefined in most resamples")
-    if float(np.abs(drawn).max()) <= _ROUNDING and abs(value) <= _ROUNDING:
-        return Difference(0.0, 0.0, 0.0, 1.0, note="equal for every case")
-    side = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return Difference(value, *bounds, min(1.0, 2 * (side + 1) / (len(drawn) + 1)))
-
-
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Holm's corrected p of every comparison of a family; those without a p are ignored.
-
-    Example:
-        >>> holm([0.01, 0.04, 0.03, None])
-        [0.03, 0.06, 0.06, None]
-    """
-    known = sorted((value, place) for place, value in enumerate(values) if value is not None)
-    corrected: list[float | None] = [None] * len(values)
-    least = 0.0
-    for rank, (value, place) in enumerate(known):
-        least = max(least, min(1.0, (len(known) - rank) * value))
-        corrected[place] = least
-    return corrected
 
 
 def t_distribution(t: float, degrees: int) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 
 from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
-from fusionkit.comparison.significance import Difference
 from fusionkit.comparison.train import RepeatOutputs, Unit
+from fusionkit.evaluation.differences import Difference
 from fusionkit.evaluation.formatting import figures, short
 from fusionkit.files import csv_text, write_json, write_text
 from fusionkit.planning.plan import Cost

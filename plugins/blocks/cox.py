@@ -41,18 +41,16 @@ def cox_losses(log_hazard: Tensor, time: Tensor, event: Tensor, ties: Ties = "ef
 def _losses(log_hazard: Tensor, time: Tensor, event: Tensor, ties: Ties) -> Tensor:
     order = _order(log_hazard, time, event)
     lp, times, happened = log_hazard.double()[order], time.double()[order], event.double()[order]
-    group, largest = _groups(times), _largest(lp, times, happened)
-    hazard = (lp - largest).exp()
+    group = _groups(times)
     count = int(group[-1]) + 1 if len(group) else 0
-    at_risk = _summed(hazard, group, count).flip(0).cumsum(0).flip(0)
-    tied, events = _summed(hazard * happened, group, count), _summed(happened, group, count)
-    below = at_risk[group]
+    below, events = _at_risk(lp, group)[group], _summed(happened, group, count)
+    terms = below
     if ties == "efron":
         # Events come first among the cases of one time, so that their rank is their distance from its start.
         start = torch.searchsorted(group, group, right=False)
         share = (torch.arange(len(group), device=group.device) - start) / events[group].clamp(min=1)
-        below = below - torch.where(happened > 0, share, 0) * tied[group]
-    terms = torch.where(happened > 0, below, 1).log() + largest
+        tied = _summed(torch.where(happened > 0, (lp - below).exp(), 0), group, count)
+        terms = below + torch.log1p(-torch.where(happened > 0, share, 0) * tied[group])
     mean = _summed(torch.where(happened > 0, terms, 0), group, count) / events.clamp(min=1)
     losses = torch.where(happened > 0, mean[group] - lp, 0)
     return torch.zeros_like(losses).index_put((order,), losses)
@@ -73,11 +71,14 @@ def _groups(times: Tensor) -> Tensor:
     return steps.cumsum(0)
 
 
-def _largest(lp: Tensor, times: Tensor, happened: Tensor) -> Tensor:
-    """The largest log hazard of the cases that count, by which exponentials are kept in range."""
-    counted = torch.where((times > 0) | (happened > 0), lp.detach(), -torch.inf)
-    largest = counted.max() if len(counted) else lp.new_tensor(0.0)
-    return torch.where(largest.isfinite(), largest, 0)
+def _at_risk(lp: Tensor, group: Tensor) -> Tensor:
+    """The log of the sum of exp(lp) over the risk set of each distinct time, of sorted cases: (N,) to (T,).
+
+    Each sum is kept in range by its own largest term: a shift by the largest of all would leave 0 of the others.
+    """
+    if not len(group):
+        return lp
+    return lp.flip(0).logcumsumexp(0).flip(0)[torch.searchsorted(group, torch.unique(group))]
 
 
 def _summed(values: Tensor, group: Tensor, count: int) -> Tensor:
@@ -91,13 +92,12 @@ def breslow_baseline(log_hazard: Tensor, time: Tensor, event: Tensor) -> tuple[T
     """
     order = _order(log_hazard, time, event)
     lp, times, happened = log_hazard.double()[order], time.double()[order], event.double()[order]
-    group, largest = _groups(times), _largest(lp, times, happened)
+    group = _groups(times)
     count = int(group[-1]) + 1 if len(group) else 0
-    at_risk = _summed((lp - largest).exp(), group, count).flip(0).cumsum(0).flip(0)
     events = _summed(happened, group, count)
     distinct = times.new_zeros(count).index_copy(0, group, times)
     there = events > 0
-    steps = (events[there] / at_risk[there]) * (-largest).exp()
+    steps = (events[there].log() - _at_risk(lp, group)[there]).exp()
     return distinct[there], steps.cumsum(0)
 
 

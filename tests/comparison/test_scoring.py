@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from fusionkit.comparison.baselines import fit_baselines
 from fusionkit.comparison.scoring import metrics_of, rank_candidates
-from fusionkit.comparison.significance import holm
 from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
 from fusionkit.data.readers.columns import ColumnValues, categories, fit
 from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import UserError
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, default_metrics
+from fusionkit.evaluation.differences import holm
 from fusionkit.registry.lookup import discover
 from fusionkit.registry.tasks import task_named
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from fusionkit.comparison.significance import corrected_t, holm, paired_bootstrap, t_distribution, t_quantile
+from fusionkit.comparison.significance import corrected_t, t_distribution, t_quantile
+from fusionkit.evaluation.differences import holm, paired_bootstrap
 
 
 def test_corrected_t_by_hand() -> None:

@@ -225,3 +225,15 @@ def test_batches_with_few_events_are_warned_of(batch: int, option: str, warns: b
     found = few_events(plan, batch, lambda head: {"censored": 80, "event": 20})
     assert [(each.code, "1.6 events of 'death'" in each.message) for each in found] == [
         ("few-events-in-batch", True)] * warns
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_log_hazards_far_apart_have_finite_losses_and_gradients(ties: str) -> None:
+    """Beside the largest, the exponentials of the others are zero; late events have risk sets without it."""
+    lp = torch.tensor([5e4, -2e5, -2e5 + 1, -2e5 + 2, 3e3], dtype=torch.float64, requires_grad=True)
+    time, event = torch.tensor([1.0, 7.0, 7.0, 11.0, 2.0]), torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0])
+    losses = cox_losses(lp, time, event, ties)
+    late = cox_losses(lp[1:4].detach() + 2e5, time[1:4], event[1:4], ties)
+    assert losses[1:4].tolist() == pytest.approx(late.tolist(), abs=1e-9)
+    losses.sum().backward()
+    assert lp.grad.isfinite().all() and abs(float(lp.grad.sum())) < 1e-9
