@@ -83,6 +83,10 @@ def metrics_of(heads: Sequence[PlannedHead], wanted: str | None, registry: Regis
     if len(named) > 1:
         raise UserError(Diagnostic("bad-metric", f"{METRIC} names {len(named)} metrics",
                                    why="networks are ranked by one", fix=f"choose one: {METRIC} {named[0].key}"))
+    if named[0].declared.better == "neither":
+        raise UserError(Diagnostic("bad-metric", f"{METRIC} cannot be {named[0].key}",
+                                   why="networks are ranked, and of this metric neither high nor low values are better",
+                                   fix="choose one with a direction, such as auroc or ici"))
     chosen = {head.name: named[0] for head in heads if head.declared_task.is_measured_by(named[0].declared.tasks)}
     if not chosen:
         offered = [metric.key for metric in installed_metrics(registry, every=True)

@@ -14,7 +14,7 @@ from fusionkit.components.task import task_word
 if TYPE_CHECKING:
     from fusionkit.arrays import Floats
 
-Better = Literal["higher", "lower"]
+Better = Literal["higher", "lower", "neither"]
 # Of fewer, not one lies outside the middle 95 %.
 FEWEST_RESAMPLES = 40
 
@@ -44,7 +44,8 @@ class MetricMethod(Protocol):
 class Metric(Declaration):
     """Measures the results of a head; `module(config)` returns a `MetricMethod`.
 
-    `label` is its name in tables and plots. `tasks` are those of the heads that it measures. `better` is the direction.
+    `label` is its name in tables and plots. `tasks` are those of the heads that it measures. `better` is the direction,
+    `neither` for a number that is best in between, or only tells how things are: it ranks nothing and selects no epoch.
     `unit` is that of its values: '' for a number without one, 'target' for the target's, else text for tables.
     `monitor`: whether it may select the best epoch of a training, by the setting `monitor`. `place` orders tables:
     smaller comes first, equal places are ordered by id. `resamples` is the most resamples of which its intervals are
@@ -74,6 +75,8 @@ class Metric(Declaration):
             raise ContractError(f"{self.id}: tasks={self.tasks!r}; name tasks, such as 'multiclass' or 'regression'")
         if self.better not in get_args(Better):
             raise ContractError(f"{self.id}: better={self.better!r}; choose one of {', '.join(get_args(Better))}")
+        if self.better == "neither":
+            object.__setattr__(self, "monitor", False)
         if self.resamples is not None and self.resamples < FEWEST_RESAMPLES:
             raise ContractError(f"{self.id}: resamples={self.resamples}; an interval needs {FEWEST_RESAMPLES} or more; "
                                 "200 is usual for a metric that fits a model to each, None sets no limit")

@@ -13,7 +13,7 @@ import numpy as np
 
 from fusionkit.api import Bools, Floats
 
-_STEPS, _CLOSE, _FAR = 40, 1e-10, 50.0
+_STEPS, _CLOSE, _FAR = 40, 1e-7, 50.0
 
 
 def logistic_fit(features: Sequence[Floats], truth: Bools, weights: Floats, *, start: Sequence[float],
@@ -37,6 +37,7 @@ def logistic_fit(features: Sequence[Floats], truth: Bools, weights: Floats, *, s
     for _ in range(_STEPS):
         step = _solved(information, score)
         if not np.nanmax(np.abs(step), initial=0.0) > _CLOSE:
+            beta = beta + step  # the error is the square of this step
             break
         wanted = np.where(np.isnan(step), np.nan, beta + step)
         made = _derivatives(parts, true, own, given, wanted)

@@ -32,7 +32,8 @@ class Spline(NamedTuple):
 
     def at(self, score: Floats) -> Floats:
         """The observed probability by predicted ones: (M,) to (M, R)."""
-        found: Floats = sigmoid(log_odds(_terms(logit(score), self.knots), self.coefficients))
+        with np.errstate(invalid="ignore", divide="ignore"):  # knots that coincide have no coefficients
+            found: Floats = sigmoid(log_odds(_terms(logit(score), self.knots), self.coefficients))
         return found
 
 

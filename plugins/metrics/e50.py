@@ -30,5 +30,5 @@ class MedianGap:
 component = Metric(
     "e50", Config, MedianGap, category="calibration", label="E50",
     tasks=("multiclass", "multilabel"), better="lower",
-    paper="doi:10.1002/sim.8281", monitor=False, resamples=200, default=False, place=109,
+    paper="doi:10.1002/sim.8281", resamples=200, default=False, place=109,
 )

@@ -30,5 +30,5 @@ class UpperGap:
 component = Metric(
     "e90", Config, UpperGap, category="calibration", label="E90",
     tasks=("multiclass", "multilabel"), better="lower",
-    paper="doi:10.1002/sim.8281", monitor=False, resamples=200, default=False, place=110,
+    paper="doi:10.1002/sim.8281", resamples=200, default=False, place=110,
 )

@@ -67,6 +67,6 @@ class HosmerLemeshow:
 
 component = Metric(
     "hosmer_lemeshow", HosmerLemeshowConfig, HosmerLemeshow, category="calibration", label="Hosmer-Lemeshow",
-    tasks=("multiclass", "multilabel"), better="lower", monitor=False, resamples=200, default=False,
+    tasks=("multiclass", "multilabel"), better="lower", resamples=200, default=False,
     paper="doi:10.1080/03610928008827941", place=114,
 )

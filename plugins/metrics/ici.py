@@ -30,5 +30,5 @@ class ICI:
 component = Metric(
     "ici", Config, ICI, category="calibration", label="ICI",
     tasks=("multiclass", "multilabel"), better="lower",
-    paper="doi:10.1002/sim.8281", monitor=False, resamples=200, place=108,
+    paper="doi:10.1002/sim.8281", resamples=200, place=108,
 )

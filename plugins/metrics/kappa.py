@@ -43,5 +43,6 @@ class Kappa:
 
 component = Metric(
     "kappa", Config, Kappa, category="discrimination", label="kappa",
-    tasks=("multiclass", "multilabel"), better="higher", paper="doi:10.1177/001316446002000104", place=44,
+    tasks=("multiclass", "multilabel"), better="higher", paper="doi:10.1177/001316446002000104",
+    default=False, place=44,
 )

@@ -27,5 +27,5 @@ class NegativeLikelihoodRatio:
 
 component = Metric(
     "lr_negative", Config, NegativeLikelihoodRatio, category="discrimination", label="LR-",
-    tasks=("multiclass", "multilabel"), better="lower", place=84,
+    tasks=("multiclass", "multilabel"), better="lower", default=False, place=84,
 )

@@ -27,5 +27,5 @@ class PositiveLikelihoodRatio:
 
 component = Metric(
     "lr_positive", Config, PositiveLikelihoodRatio, category="discrimination", label="LR+",
-    tasks=("multiclass", "multilabel"), better="higher", place=82,
+    tasks=("multiclass", "multilabel"), better="higher", default=False, place=82,
 )

@@ -22,5 +22,5 @@ class MicroAP:
 
 component = Metric(
     "micro_ap", Config, MicroAP, category="discrimination", label="micro average precision",
-    tasks=("multiclass",), better="higher", monitor=False, default=False, place=121,
+    tasks=("multiclass",), better="higher", default=False, place=121,
 )

@@ -21,5 +21,5 @@ class MicroAUROC:
 
 component = Metric(
     "micro_auroc", Config, MicroAUROC, category="discrimination", label="micro AUROC",
-    tasks=("multiclass",), better="higher", monitor=False, default=False, place=120,
+    tasks=("multiclass",), better="higher", default=False, place=120,
 )

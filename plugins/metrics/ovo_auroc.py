@@ -39,5 +39,5 @@ class PairwiseAUROC:
 component = Metric(
     "ovo_auroc", Config, PairwiseAUROC, category="discrimination", label="one-against-one AUROC",
     tasks=("multiclass",), better="higher",
-    paper="doi:10.1023/A:1010920819831", monitor=False, default=False, place=126,
+    paper="doi:10.1023/A:1010920819831", default=False, place=126,
 )

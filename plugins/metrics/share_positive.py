@@ -20,5 +20,5 @@ class SharePositive:
 
 component = Metric(
     "share_positive", Config, SharePositive, category="discrimination", label="share positive",
-    tasks=("multiclass", "multilabel"), better="lower", monitor=False, place=86,
+    tasks=("multiclass", "multilabel"), better="neither", default=False, place=86,
 )

@@ -31,6 +31,6 @@ class Spiegelhalter:
 
 component = Metric(
     "spiegelhalter", Config, Spiegelhalter, category="calibration", label="Spiegelhalter's z",
-    tasks=("multiclass", "multilabel"), better="lower",
-    paper="doi:10.1002/sim.4780050506", monitor=False, default=False, place=112,
+    tasks=("multiclass", "multilabel"), better="neither",
+    paper="doi:10.1002/sim.4780050506", default=False, place=112,
 )

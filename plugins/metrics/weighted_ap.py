@@ -23,5 +23,5 @@ class WeightedAP:
 
 component = Metric(
     "weighted_ap", Config, WeightedAP, category="discrimination", label="weighted average precision",
-    tasks=("multiclass",), better="higher", monitor=False, default=False, place=123,
+    tasks=("multiclass",), better="higher", default=False, place=123,
 )

@@ -26,5 +26,5 @@ class WeightedAUROC:
 
 component = Metric(
     "weighted_auroc", Config, WeightedAUROC, category="discrimination", label="weighted AUROC",
-    tasks=("multiclass",), better="higher", monitor=False, default=False, place=122,
+    tasks=("multiclass",), better="higher", default=False, place=122,
 )

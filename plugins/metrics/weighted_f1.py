@@ -26,5 +26,5 @@ def _f1(column: ClassColumn, weights: Floats) -> Floats:
 
 component = Metric(
     "weighted_f1", Config, WeightedF1, category="discrimination", label="weighted F1",
-    tasks=("multiclass",), better="higher", monitor=False, default=False, place=124,
+    tasks=("multiclass",), better="higher", default=False, place=124,
 )

@@ -32,5 +32,5 @@ def _ppv(column: ClassColumn, weights: Floats) -> Floats:
 
 component = Metric(
     "weighted_ppv", Config, WeightedPPV, category="discrimination", label="weighted PPV",
-    tasks=("multiclass",), better="higher", monitor=False, default=False, place=125,
+    tasks=("multiclass",), better="higher", default=False, place=125,
 )
