@@ -170,7 +170,8 @@ class Head(Component):
     """Turns features into a result, and owns its loss and its decoding; its task says what is made of the results.
 
     `task` names a component of kind `task`, with or without `task.`: how targets are read, which metrics measure it.
-    `names` is the option that lists the names of the result's columns (classes, labels, values).
+    `names` is the option, or a property of the options, that lists the names of the result's columns (classes, labels,
+    values).
     `partial`: its loss accepts NaN for an unknown label or value of a case, and learns nothing from it; without it a
     case has its whole target or none.
     """
@@ -191,7 +192,8 @@ class Head(Component):
         object.__setattr__(self, "task", task_word(self.task))
         if not COMPONENT_NAME.fullmatch(self.task):
             raise ContractError(f"{self.id}: task={self.task!r} is not the name of a task, such as 'multiclass'")
-        if self.names not in self.config.model_fields:
+        if self.names not in self.config.model_fields and not isinstance(
+                getattr(self.config, self.names, None), property):
             raise ContractError(f"{self.id}: names={self.names!r} is not an option; name one that lists its columns")
 
 

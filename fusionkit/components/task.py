@@ -146,6 +146,11 @@ class TaskMethod:
         present: Bools = np.logical_not(blank.any(axis=1))
         return present, []
 
+    def judge_words(self, words: Mapping[str, str], names: Sequence[str]) -> str | None:
+        """What is wrong with the text of further keys of a target, for a head with these names. Lists are joined by |.
+        """
+        return None
+
     def judge_parts(self, train: Sequence[TargetPart], others: Sequence[TargetPart], names: Sequence[str]
                     ) -> list[PartFault]:
         """What is wrong with the training cases, of each fold, and the other parts; with columns of their own."""

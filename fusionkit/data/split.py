@@ -207,5 +207,5 @@ def numbers_by_key(table: Table, target: TargetSpec, formats: NumberFormats) -> 
                 values[row, position] = np.nan if number is None or not is_finite(number) else number
             else:
                 word = labels.whole(labels.named(cell, target.values)).casefold()
-                values[row, position] = labels.YES_NO.get(word, np.nan)
+                values[row, position] = float(word) if word.isdigit() else labels.YES_NO.get(word, np.nan)
     return values

@@ -12,7 +12,7 @@ from fusionkit.data.measurement_limits import Limits
 from fusionkit.errors import Span
 from fusionkit.registry.lookup import Registry
 from fusionkit.registry.tasks import tasks_with_keys
-from fusionkit.syntax.tree import Leaf, Mapping, Tree
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 TARGET_KEYS = ("column", "columns", "values", "limits")
 
@@ -63,9 +63,11 @@ def read_targets(form: DataFieldReader, registry: Registry) -> dict[str, TargetS
 
 def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry) -> TargetSpec | None:
     if isinstance(tree, Mapping) and set(tree.entries) - set(TARGET_KEYS):
-        for task in tasks_with_keys(registry):
-            if set(tree.entries) & set(task.keys):
-                return _keyed_target(form, name, tree, task)
+        fitting = [task for task in tasks_with_keys(registry) if set(tree.entries) & set(task.keys)]
+        if fitting:
+            # Tasks may have the same columns, and be told apart by their further keys.
+            return _keyed_target(form, name, tree, min(
+                fitting, key=lambda task: (len(set(tree.entries) - {*task.keys, *task.words}), len(task.words))))
     part = DataFieldReader(tree, f"target {name!r}", TARGET_KEYS, form.found)
     if not isinstance(tree, Mapping):
         return None
@@ -88,7 +90,8 @@ def _keyed_target(form: DataFieldReader, name: str, tree: Mapping, task: Task) -
     for key in task.keys:
         part.require(key, "COLUMN", f", a column that {task.id} reads")
     by_key = {key: part.words(key) for key in task.keys if part.has(key)}
-    words = {key: part.words(key) for key in task.words if part.has(key)}
+    words = {key: "|".join(part.texts(key) or ()) if isinstance(tree.get(key), Items) else part.words(key)
+             for key in task.words if part.has(key)}
     values = _values(part)
     if len(by_key) < len(task.keys) or None in by_key.values():
         return None

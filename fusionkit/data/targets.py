@@ -58,6 +58,11 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
     if spec.keys != task.keys:
         findings.add(_of_another_task(name, spec, head))
         return absent(head, len(table))
+    wrong = task.method.judge_words(spec.words, head.classes) if task.keys else None
+    if wrong is not None:
+        findings.add(Diagnostic("bad-target", f"target {name!r} does not fit its head: {wrong}", spec.span,
+                                fix="write the same in the data file and in the graph"))
+        return absent(head, len(table))
     if task.keys:
         return _keyed(table, name, spec, task, ids=ids, findings=findings, formats=formats or NumberFormats())
     if task.cells == "class":

@@ -33,8 +33,10 @@ inputs:
 {images}
   clinic: {{read: columns, numeric: [{numeric}], categorical: [{categorical}],
            categories: {{{categories}}}}}
+{targets}"""
+_TARGETS = """\
 targets:
-  diagnosis: {{column: diagnosis}}
+  diagnosis: {column: diagnosis}
 """
 
 
@@ -85,20 +87,20 @@ def write_phantom(
     with written_aside(folder) as aside:
         for index in range(cases):
             if latents.image_present[index]:
-                patient = _patient(names[index], columns, index, bool(latents.table_present[index]))
+                patient = patient_header(names[index], columns, index, bool(latents.table_present[index]))
                 case = (seed, scenario, index)
-                for modality, volume, sampling in _images(latents.image[index], acquisition, case):
-                    write_series(aside / FOLDERS[modality.name] / names[index], volume, _geometry(sampling),
+                for modality, volume, sampling in case_images(latents.image[index], acquisition, case):
+                    write_series(aside / FOLDERS[modality.name] / names[index], volume, geometry_of(sampling),
                                  modality=modality, seed=case, syntax=syntax, patient=patient)
             if progress:
                 progress(index + 1, cases)
-        write_rows(aside / "cases.csv", _rows(names, latents, columns, _split(cases, shares)))
+        write_rows(aside / "cases.csv", _rows(names, latents, columns, case_split(cases, shares)))
         write_rows(aside / "hidden.csv", _hidden(names, scenario, latents))
-        (aside / "data.yaml").write_text(_describe(scenario, seed, acquisition), encoding="utf-8")
+        (aside / "data.yaml").write_text(described(scenario, seed, acquisition, _TARGETS), encoding="utf-8")
     return latents
 
 
-def _patient(name: str, columns: dict[str, NDArray[Any]], index: int, table_present: bool) -> dict[str, str]:
+def patient_header(name: str, columns: dict[str, NDArray[Any]], index: int, table_present: bool) -> dict[str, str]:
     """The header of a case; age and sex are left empty if the table is missing, since age carries a part of v."""
     if not table_present:
         return {"PatientID": name}
@@ -106,7 +108,7 @@ def _patient(name: str, columns: dict[str, NDArray[Any]], index: int, table_pres
     return {"PatientID": name, "PatientAge": age, "PatientSex": str(columns["sex"][index])}
 
 
-def _images(u: float, acquisition: Acquisition, case: tuple[int, Scenario, int]
+def case_images(u: float, acquisition: Acquisition, case: tuple[int, str, int]
             ) -> Iterator[tuple[Modality, NDArray[Any], Sampling]]:
     """The series of a case."""
     seed, scenario, index = case
@@ -119,14 +121,14 @@ def _images(u: float, acquisition: Acquisition, case: tuple[int, Scenario, int]
         yield PET, pet, Sampling(PET_SIZE, PET_SPACING_MM, sampling.turn, PET_CENTRE_MM)
 
 
-def _geometry(sampling: Sampling) -> Geometry:
+def geometry_of(sampling: Sampling) -> Geometry:
     """Where the voxels are in the patient: width runs to the left, height to the back, depth to the head."""
     depth, height, width = (middle - (size - 1) / 2 * step for size, step, middle in zip(
         sampling.size, sampling.spacing, sampling.centre, strict=True))
     return Geometry(spacing=sampling.spacing, position=(width, height, depth))
 
 
-def _split(cases: int, shares: tuple[float, float]) -> list[str]:
+def case_split(cases: int, shares: tuple[float, float]) -> list[str]:
     """The split of the cases in order: they are drawn independently, so no shuffling is needed."""
     train, validation = round(cases * shares[0]), round(cases * (shares[0] + shares[1]))
     return ["train" if i < train else "validation" if i < validation else "test" for i in range(cases)]
@@ -160,10 +162,12 @@ def _hidden(names: list[str], scenario: Scenario, latents: Latents) -> Iterator[
         ]
 
 
-def _describe(scenario: Scenario, seed: int, acquisition: Acquisition) -> str:
+def described(scenario: str, seed: int, acquisition: Acquisition, targets: str) -> str:
+    """The data file of a cohort; `targets` is its section of that name."""
     return _DESCRIPTION.format(
         scenario=scenario,
         seed=seed,
+        targets=targets,
         images="\n".join(_image_lines(acquisition)),
         numeric=", ".join(NUMERIC),
         categorical=", ".join(CATEGORICAL),

@@ -65,7 +65,7 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
 
     def bounds(of: str | None, scores: Scores) -> dict[str, Interval]:
         return {
-            name: _of_some(_interval(drawn[of][name], value.value), len(drawn[of][name]), resamples)
+            name: _of_some(interval_of(drawn[of][name], value.value), len(drawn[of][name]), resamples)
             if of in drawn and value.defined else nothing for name, value in scores.items()
         }
 
@@ -85,7 +85,7 @@ def intervals_of(
     drawn = [{key: figure(weights) for key, figure in figures.items()}
              for weights in draw(outcomes, groups, seed, resamples)]
     return {key: Interval(np.nan, np.nan) if np.isnan(values[key]) else
-            _interval(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
+            interval_of(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
 
 
 def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
@@ -169,7 +169,7 @@ def _of_some(interval: Interval, drawn: int, resamples: int) -> Interval:
     return interval if drawn == resamples else replace(interval, resamples=drawn)
 
 
-def _interval(samples: Floats, value: float) -> Interval:
+def interval_of(samples: Floats, value: float) -> Interval:
     """The middle 95 % of the resamples in which the metric is defined."""
     bounds, defined = percentiles(samples), int((~np.isnan(samples)).sum())
     if bounds is None:

@@ -9,18 +9,23 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
+from fusionkit.data.case_groups import columns_of, groups_by, reference_of
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named, with_asked
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
+from fusionkit.evaluation.subgroup_files import COLUMNS as GROUP_COLUMNS
+from fusionkit.evaluation.subgroup_files import GAP_COLUMNS, gap_rows, to_json, what_differences_are, write_subgroups
+from fusionkit.evaluation.subgroup_files import rows as group_rows
+from fusionkit.evaluation.subgroups import Subgroups
 from fusionkit.interface.opened_run import OpenedFolder, OwnResults, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.network.model import FusionModel
 from fusionkit.runs.cases_record import PARTS, count_of, names_of
 from fusionkit.runs.input_subsets import Predicted, evaluate_selections, optional_networks
-from fusionkit.runs.results import write_results
+from fusionkit.runs.results import grouped, write_results
 from fusionkit.runs.seen_cases import SeenCases, seen_of
 from fusionkit.runs.training_mark import training_mark
 
@@ -29,7 +34,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of every head, and of each input subset if requested; the files are in `folder`.
+    """The metrics of every head, and of input subsets and groups of cases if requested; the files are in `folder`.
 
     `seen` is the number of training cases among them, None if they are included on purpose: metrics of new cases
     are worse. `training` says that the networks were not trained to an end, and is empty if they were.
@@ -40,12 +45,14 @@ class Evaluation:
     selections: tuple[Selection, ...] = ()
     seen: SeenCases | None = None
     training: str = ""
+    groups: tuple[Subgroups, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `--json` prints it."""
         selections = {"selections": [each.to_json() for each in self.selections]} if self.selections else {}
         return {"folder": str(self.folder), "heads": {report.head: report.to_json() for report in self.reports},
-                **selections, **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {}),
+                **selections, **({"subgroups": to_json(self.groups)} if self.groups else {}),
+                **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {}),
                 **({"training": self.training} if self.training else {})}
 
     @property
@@ -70,7 +77,9 @@ class Evaluation:
         """Header, text rows and numeric columns: of the metrics, of calibration and selection, of input subsets."""
         every: list[Table] = [(TABLE_COLUMNS, table(self.reports), (3,)),
                               (TRUST_COLUMNS, trust_table(self.reports), ()),
-                              (COLUMNS, selection_rows(self.selections), (2, 4))]
+                              (COLUMNS, selection_rows(self.selections), (2, 4)),
+                              (GROUP_COLUMNS, group_rows(self.groups), (2, 3, 5, 9)),
+                              (GAP_COLUMNS, gap_rows(self.groups), (4, 6))]
         if self._mark:
             every = [((*header, "trained on"), [(*row, self._mark) for row in rows], right)
                      for header, rows, right in every]
@@ -89,6 +98,8 @@ def evaluate(
     output: str | Path | None = None,
     missing: bool = False,
     metric: str = "",
+    by: str = "",
+    reference: str = "",
     include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
@@ -98,7 +109,8 @@ def evaluate(
     network of its fold, and other data by the networks of all folds together. Cases of other data that were trained on
     are counted, named and marked in every table; `include_training_cases` says that they are meant, and takes all cases
     of the run's own data file. All installed metrics are shown; `metric` adds others, with options, as in
-    `"net_benefit{threshold: 0.1}"`.
+    `"net_benefit{threshold: 0.1}"`. `by` names columns of the table whose groups are evaluated too, and compared with
+    the rest of the cases, or with the group `reference`: `"sex,age:65,75"`, `"sex=f"`.
 
     The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
@@ -111,6 +123,8 @@ def evaluate(
     optional = [optional_networks(part.models, part.registry) for part in opened.parts] if missing else []
     own = opened.is_own(data) and not include_training_cases
     cohort = opened.first.cohort(None if own else data, require_targets=own)
+    columns = [groups_by(each, cohort, "--by") for each in columns_of(by, "--by")] if by else []
+    against = dict([reference_of(reference, columns, "--reference")]) if reference else {}
     found, seen = _found(opened, cohort, data, own=own)
     for line in drawn_regions(cohort):
         opened.first.console.note(line)
@@ -125,11 +139,21 @@ def evaluate(
              **({"trained_on": shown.as_json()} if shown is not None and shown.trained else {})}
     extra = {"fold": found.fold} if found.fold else None
     reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra, metrics=metrics))
-    if not optional:
-        return Evaluation(folder, reports, (), shown, training_mark(opened.folder))
-    selections = _selections(opened, optional, cohort, data, found, own=own, metrics=metrics)
-    write_selections(folder, selections, shown.mark if shown is not None else "")
-    return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder))
+    groups = [each for column in columns for each in grouped(
+        found.results, _patients(cohort, found), column, found.rows, metrics=metrics,
+        reference=against.get(column.column))]
+    if groups:
+        write_subgroups(folder, groups, about)
+        opened.first.console.note(what_differences_are(groups))
+    selections = _selections(opened, optional, cohort, data, found, own=own, metrics=metrics) if optional else []
+    if selections:
+        write_selections(folder, selections, shown.mark if shown is not None else "")
+    return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder), tuple(groups))
+
+
+def _patients(cohort: Cohort, found: OwnResults) -> list[str] | None:
+    """The patient of every result; None where the data name none."""
+    return [cohort.patients[row] for row in found.rows] if cohort.description.patient is not None else None
 
 
 def _selections(opened: OpenedFolder, optional: Sequence[Sequence[FusionModel]], cohort: Cohort,
@@ -142,10 +166,9 @@ def _selections(opened: OpenedFolder, optional: Sequence[Sequence[FusionModel]],
     parts = [Predicted(models, part.dataset(cohort, mine, data), part.method, part.settings(),
                        part.calibration if alone else None)
              for models, part, mine in zip(optional, opened.parts, rows, strict=True) if mine]
-    patients = [cohort.patients[row] for row in found.rows] if cohort.description.patient is not None else None
     with opened.first.console.progress("input subsets") as update:
-        return evaluate_selections(parts, together=None if alone else opened.together, patients=patients,
-                                   progress=update, metrics=metrics)
+        return evaluate_selections(parts, together=None if alone else opened.together,
+                                   patients=_patients(cohort, found), progress=update, metrics=metrics)
 
 
 def _found(opened: OpenedFolder, cohort: Cohort, data: str | Path | None, *, own: bool

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from fusionkit.arrays import Floats
+from fusionkit.data.case_groups import CaseGroups
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
+from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions
 from fusionkit.evaluation.report_files import write_report
+from fusionkit.evaluation.subgroups import Subgroups, subgroups
 from fusionkit.files import csv_text, write_text
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
@@ -198,6 +201,24 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
             risk=None if risk is None else risk[use],
             measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics))
+    return made
+
+
+def grouped(results: Mapping[str, HeadResult], patients: Sequence[str] | None, found: CaseGroups,
+            rows: Sequence[int], *, metrics: Sequence[ChosenMetric], reference: str | None = None) -> list[Subgroups]:
+    """Every head's metrics by the groups of a column; `rows` are the positions of the results in the cohort."""
+    made = []
+    for name, result in results.items():
+        use = np.flatnonzero(result.valid & result.known)
+        risk = detailed(result).get(RISK)
+        owners = None if patients is None else [patients[place] for place in use.tolist()]
+        outcomes = collect(result.head.declared_task, result.head.names, result.targets[use], result.values[use],
+                           head=name, patients=owners, risk=None if risk is None else risk[use])
+        if outcomes.rows is None or not outcomes.cases:
+            continue
+        own = [found.groups[rows[place]] for place in use[outcomes.rows].tolist()]
+        made.append(subgroups(name, result.head.declared_task, outcomes, own, column=found.column, order=found.order,
+                              metrics=metrics, reference=reference if reference in own else None))
     return made
 
 

@@ -11,15 +11,20 @@ import numpy as np
 from fusionkit_plugins.blocks.kaplan_meier import censoring
 from fusionkit_plugins.blocks.survival import of_events
 
-from fusionkit.api import Floats, SurvivalColumn, ratio
+from fusionkit.api import Bools, Floats, SurvivalColumn, ratio
 
 
-def brier_at(column: SurvivalColumn, weights: Floats) -> Floats:
-    """(M, R) to (R,), NaN where nobody is followed beyond the horizon."""
+def brier_at(column: SurvivalColumn, weights: Floats, happened: Bools | None = None) -> Floats:
+    """(M, R) to (R,), NaN where nobody is followed beyond the horizon.
+
+    `happened`: which cases are not censored, where there are other events beside those of the column.
+    """
+    happened = column.event if happened is None else happened
     beyond = (column.time > column.horizon)[:, None]
-    left = censoring(column.time, column.event, weights)(np.array([column.horizon]))
-    known = of_events(column.time, column.event, weights) * (column.time <= column.horizon)[:, None]
+    left = censoring(column.time, happened, weights)(np.array([column.horizon]))
+    known = of_events(column.time, happened, weights) * (column.time <= column.horizon)[:, None]
     alive = np.divide(weights * beyond, left, out=np.zeros_like(weights), where=beyond & (left > 0))
-    total = (column.survival[:, None] ** 2 * known + (1 - column.survival[:, None]) ** 2 * alive).sum(axis=0)
+    missed = np.where(column.event, column.survival, 1 - column.survival)[:, None]
+    total = (missed ** 2 * known + (1 - column.survival[:, None]) ** 2 * alive).sum(axis=0)
     followed = (weights * beyond).sum(axis=0) > 0
     return np.where(followed, ratio(total, weights.sum(axis=0)), np.nan)

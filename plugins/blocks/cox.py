@@ -14,12 +14,20 @@ and for Breslow the same with k = 0. A case that is censored has a loss of 0 and
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 Ties = Literal["efron", "breslow"]
+TiesOption = Annotated[Ties, Field(description="How events at one time are treated: efron, each after a share of the "
+                                               "others; breslow, each beside all of them.")]
+"""The option `ties` of heads."""
+BaselinePoints = Annotated[PositiveInt, Field(
+    description="Times of events that are kept for the baseline: all if there are no more, else evenly chosen ones and "
+                "the last.")]
+"""The option `baseline_points` of heads."""
 
 
 def cox_losses(log_hazard: Tensor, time: Tensor, event: Tensor, ties: Ties = "efron", strata: Tensor | None = None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
-from fusionkit_plugins.blocks.cox import breslow_baseline, cox_losses, thinned
+from fusionkit_plugins.blocks.cox import BaselinePoints, TiesOption, breslow_baseline, cox_losses, thinned
 from fusionkit_plugins.blocks.horizons import HorizonsConfig
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
@@ -24,18 +24,14 @@ from fusionkit.api import Head, Probes, TensorShape, at_least_single, readout
 class CoxConfig(HorizonsConfig):
     """Options of `head.cox`."""
 
-    ties: Literal["efron", "breslow"] = Field(
-        "efron", description="How events at one time are treated: efron, each after a share of the others; breslow, "
-                             "each beside all of them.")
+    ties: TiesOption = "efron"
     risk_set: Literal["step", "batch", "bank"] = Field(
         "step", description="The cases that an event is compared with: all of a step, over accumulated batches and "
                             "processes; those of its batch, which is another loss the smaller the batch; or besides "
                             "those of a bank of earlier cases of the epoch, as they were then.")
     bank: PositiveInt | None = Field(
         None, description="How many earlier cases of the epoch `risk_set: bank` keeps.")
-    baseline_points: PositiveInt = Field(
-        512, description="Times of events that are kept for the baseline: all if there are no more, else evenly chosen "
-                         "ones and the last.")
+    baseline_points: BaselinePoints = 512
 
     @model_validator(mode="after")
     def _banks(self) -> Self:

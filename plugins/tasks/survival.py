@@ -6,7 +6,7 @@ Source: the curve without features is that of Kaplan and Meier 1958, doi:10.1080
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,9 +85,10 @@ class Survival(TaskMethod):
             TargetFault("negative-time", _rows(time < 0), "time", "{cell} is a time before the start",
                         "are times before the start", fix="correct the time, or exclude the case"),
             TargetFault("bad-event", _rows(strange), "event", "{cell} is neither 0 nor 1", "are neither 0 nor 1",
-                        "each case has had the event, or is censored; further numbers are competing risks, which are "
-                        "not modelled", "say what each means: add 'values: {2: 0}' to the target, 1 for the event, "
-                        "0 for none, null for not known"),
+                        "each case has had the event, or is censored; further numbers are competing risks: see "
+                        "'causes'", "for competing risks add 'causes: [NAME, NAME]' to the target and use "
+                        "'head.cause_cox'; else say what each means: 'values: {2: 0}', 1 for the event, 0 for none, "
+                        "null for not known"),
             TargetFault("event-at-start", _rows(start), "time", "{cell} is the time of an event at the start",
                         "are times of events at the start", "nobody was at risk before it",
                         "exclude the case, or give the time in a finer unit"),
@@ -100,6 +101,10 @@ class Survival(TaskMethod):
         ]
         present: Bools = ~np.isnan(targets).any(axis=1) & (time > 0) & ~strange
         return present, [fault for fault in found if len(fault.rows)]
+
+    def judge_words(self, words: Mapping[str, str], names: Sequence[str]) -> str | None:
+        """That it has several causes."""
+        return "it has several 'causes', and its head one event: use 'head.cause_cox'" if words.get("causes") else None
 
     def judge_parts(self, train: Sequence[TargetPart], others: Sequence[TargetPart], names: Sequence[str]
                     ) -> list[PartFault]:

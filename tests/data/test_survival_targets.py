@@ -10,6 +10,7 @@ import pytest
 
 from fusionkit.data.description import describe
 from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
+from fusionkit.errors import DataError
 from fusionkit.interface.check_data import check_data
 
 DEATH = {"death": HeadTarget("survival", ("12", "24"), size=2)}
@@ -95,3 +96,30 @@ def test_cases_that_are_held_out_have_the_events_of_all(tmp_path: Path) -> None:
 
 def test_a_data_file_is_checked_without_a_graph(tmp_path: Path) -> None:
     assert "targets death (survival)" in str(check_data(written(tmp_path, usual())))
+
+
+RISKS = {"death": HeadTarget("competing_risks", ("relapse@12", "dead@12"), size=2)}
+
+
+def competing(folder: Path, causes: str, heads: dict[str, HeadTarget]) -> Cohort:
+    path = written(folder, [(1 + row, row % 3) for row in range(60)], "split: {folds: 4, stratify: death}", more=causes)
+    return load_cohort(describe(path), heads, {"clinic": InputNeed((1,))})
+
+
+def test_causes_are_numbers_in_the_order_of_their_names(tmp_path: Path) -> None:
+    cohort = competing(tmp_path, ", causes: [relapse, dead]", RISKS)
+    assert cohort.targets["death"].values[:3].tolist() == [[1, 0], [2, 1], [3, 2]]
+    assert cohort.class_counts("death", cohort.rows) == {"censored": 20, "relapse": 20, "dead": 20}
+    assert {int((cohort.targets["death"].values[list(cohort.fold(fold)[1]), 1] > 0).sum()) for fold in range(4)} == {10}
+    assert "targets death (competing_risks)" in str(check_data(tmp_path / "data.yaml"))
+
+
+@pytest.mark.parametrize(("causes", "heads", "says"), [
+    (", causes: [dead, relapse]", RISKS, "its causes are dead, relapse, and those of its head relapse, dead"),
+    ("", RISKS, "those of its head relapse, dead"), (", causes: [relapse, dead]", DEATH, "use 'head.cause_cox'"),
+    ("", DEATH, "competing risks: see 'causes'"),
+])
+def test_causes_of_target_and_head_are_the_same(causes: str, heads: dict[str, HeadTarget], says: str, tmp_path: Path
+                                                ) -> None:
+    with pytest.raises(DataError, match=says):
+        competing(tmp_path, causes, heads)

@@ -130,6 +130,20 @@ def test_an_evaluation_is_what_the_command_prints(study: Path, trained: TrainedR
     assert made._repr_html_().count("<table>") == 3
 
 
+def test_groups_are_compared_and_written(study: Path, trained: TrainedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    made = fusionkit.evaluate(trained, by="a:1", output=study / "by", quiet=True)
+    assert main(["evaluate", str(study / "run"), "--by", "a:1", "-o", str(study / "by-there"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["subgroups"] == made.as_json()["subgroups"]
+    groups = printed["subgroups"]["a"]["result"]["groups"]
+    assert [group["group"] for group in groups] == ["< 1", ">= 1"]
+    assert sum(group["cases"] for group in groups) == printed["heads"]["result"]["counts"]["cases"]
+    rows = list(csv.DictReader((study / "by" / "subgroups.csv").read_text().splitlines()))
+    assert {row["group"] for row in rows} == {"< 1", ">= 1"}
+    assert main(["evaluate", str(study / "run"), "--by", "b0"]) == 2
+    assert "has no column 'b0'" in capsys.readouterr().err
+
+
 def test_a_calibration_is_what_the_command_keeps(study: Path, trained: TrainedRun) -> None:
     made = fusionkit.calibrate(trained, alpha=0.2, quiet=True)
     assert main(["calibrate", str(study / "run"), "--alpha", "0.2"]) == 0

@@ -184,3 +184,31 @@ def test_without_an_event_in_validation_the_last_epoch_is_the_best(tmp_path: Pat
     (tmp_path / "cases.csv").write_text("\n".join(censored) + "\n")
     fusionkit.train(graph({"labs": 2, "clinic": 2}), data, output=tmp_path / "run", **{**SETTINGS, "epochs": 3})
     assert json.loads((tmp_path / "run" / "run.json").read_text())["best_epoch"] == 3
+
+
+def test_hospitals_as_strata_and_competing_causes(tmp_path: Path) -> None:
+    """Two heads of one network: a baseline for each hospital, and the incidence of two causes."""
+    data, _ = known(tmp_path)
+    lines = [line.split(",") for line in (tmp_path / "cases.csv").read_text().splitlines()]
+    lines = [[*lines[0], "cause", "site"], *([*row, str(number % 3), "ABC"[number % 3]]
+                                             for number, row in enumerate(lines[1:]))]
+    (tmp_path / "cases.csv").write_text("\n".join(map(",".join, lines)) + "\n")
+    data.write_text(data.read_text().replace("targets:", "  site: {read: columns, categorical: [site], encode: onehot}"
+                                             "\ntargets:\n  first: {time: months, event: cause, causes: [a, b]}"))
+    network = graph({"labs": 2, "clinic": 2})
+    network["inputs"]["site"] = {"vector": [3]}
+    network["nodes"]["death"] |= {"use": "head.cox_strata", "from": ["fused", "site"]}
+    network["nodes"]["first"] = {"use": "head.cause_cox", "from": "fused", "with": {
+        "causes": ["a", "b"], "horizons": [6, 24]}}
+    network["training"]["monitor"] = "loss"
+    fusionkit.train(network, data, output=tmp_path / "run", **{**SETTINGS, "epochs": 3})
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settled"] == ["death", "first"]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["heads"]["first"]["metrics"]
+    assert 0 < metrics["cause_brier"]["value"] < 0.4 and 0 < metrics["cause_c"]["value"] < 1
+    rows = table(tmp_path / "run" / "predictions.csv")
+    shares = np.array([[float(row[f"first:incidence:{name}"]) for name in ("a@24", "b@24")] for row in rows.values()])
+    assert (shares > 0).all() and (shares.sum(1) <= 1).all()
+    assert {row["first:event"] for row in rows.values()} == {"0", "a", "b"}
+    survival = np.array([float(row["death:survival@24"]) for row in rows.values()])
+    risk = np.array([float(row["death:risk"]) for row in rows.values()])
+    np.testing.assert_allclose(risk, 1 - survival, atol=2e-6)

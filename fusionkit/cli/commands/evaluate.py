@@ -24,6 +24,10 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="also evaluate every input subset: its metrics, as a table and a curve")
     parser.add_argument("--metric", default="", metavar="ID,ID{OPTION: VALUE}",
                         help="metrics to show besides those that are shown by default, with options")
+    parser.add_argument("--by", default="", metavar="COLUMN,NUMBER:CUT,CUT",
+                        help="also evaluate the groups of these columns, with differences from the rest")
+    parser.add_argument("--reference", default="", metavar="COLUMN=GROUP",
+                        help="compare the groups of a column with this one in place of the rest")
     parser.add_argument("--include-training-cases", action="store_true",
                         help="include training cases: evaluate all of the run's own data file; mark none in others")
     add_running_options(parser)
