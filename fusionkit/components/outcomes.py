@@ -28,7 +28,8 @@ class Outcomes:
     `without_target` counts the cases that were dropped because they have no target; `rows` (N,) are the original
     positions of the others. `results` says what the predictions are, as a `Task` does; `method` is that of a task that
     measures columns of its own, whose targets are as it says. `risk` (N,) ranks the cases where a head has such a
-    number beside its predictions; higher is worse, and sooner.
+    number beside its predictions; higher is worse, and sooner. `thresholds` are the probabilities from which a case is
+    positive, (N, K) of labels, (N, 1) of the second of two classes; None for more than 0.5, or the largest.
     """
 
     task: str
@@ -41,6 +42,7 @@ class Outcomes:
     results: Results | None = None
     method: TaskMethod | None = None
     risk: Floats | None = None
+    thresholds: Floats | None = None
 
     @property
     def form(self) -> Results:
@@ -69,7 +71,7 @@ class Outcomes:
             return ClassColumn(name, known, self.targets == index, self.predicted_class() == index, score)
         known = ~np.isnan(self.targets[:, index])
         truth, score = self.targets[known, index] == 1, score[known]
-        return ClassColumn(name, known, truth, score > 0.5, score)
+        return ClassColumn(name, known, truth, self.labelled()[known, index], score)
 
     def output(self, index: int) -> ValueColumn:
         """One output of a regression, over the cases where it is known."""
@@ -89,8 +91,15 @@ class Outcomes:
             elif index or not self.binary:
                 yield self.column(index)
 
+    def labelled(self) -> Bools:
+        """Which labels are predicted: (N, K)."""
+        found: Bools = self.predictions > 0.5 if self.thresholds is None else self.predictions >= self.thresholds
+        return found
+
     def predicted_class(self) -> Ints:
-        """The class of the largest probability, the first in case of ties. *Shape*: (N,)."""
+        """The class of the largest probability, the first in case of ties, or by the threshold. *Shape*: (N,)."""
+        if self.thresholds is not None and self.binary:
+            return (self.predictions[:, 1] >= self.thresholds[:, 0]).astype(np.int64)
         return np.argmax(self.predictions, axis=1) if self.cases else np.zeros(0, dtype=np.int64)
 
 

@@ -27,11 +27,13 @@ def collect(
     head: str = "?",
     patients: Sequence[Hashable] | None = None,
     risk: ArrayLike | None = None,
+    thresholds: Floats | None = None,
 ) -> Outcomes:
     """Targets and predictions as one checked value; cases without a target are left out and counted.
 
     A target is missing if it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
     `head` is the name of the head for messages. `risk` (N,) ranks the cases, of heads that have such a number.
+    `thresholds` as in `Outcomes`.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
@@ -62,6 +64,7 @@ def collect(
         results=declared.results,
         method=declared.method if declared.keys else None,
         risk=None if risk is None else np.asarray(risk, dtype=np.float64)[known],
+        thresholds=None if thresholds is None else thresholds[known],
     )
 
 

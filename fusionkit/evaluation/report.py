@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fusionkit.arrays import Floats
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.components.task import Task
 from fusionkit.evaluation import uncertainty_metrics
@@ -114,6 +115,7 @@ def evaluate_predictions(
     calibrated: Calibrated | None = None,
     metrics: Sequence[ChosenMetric] | None = None,
     risk: ArrayLike | None = None,
+    thresholds: Floats | None = None,
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -125,11 +127,13 @@ def evaluate_predictions(
     `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions. `metrics` are all
     that are installed if none are named; those for another task are left out. `risk` (N,) ranks the cases of a
     task that knows risks, higher is worse; without it the predictions do. Other tasks say what their targets are.
+    `thresholds` are the probabilities from which a case is positive, as in `Outcomes`.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     declared = task_named(task)
-    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk)
+    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk,
+                       thresholds=thresholds)
     measured = measure(outcomes, metrics)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}

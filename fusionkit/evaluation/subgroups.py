@@ -161,7 +161,8 @@ def subgroups(head: str, task: Task, outcomes: Outcomes, groups: Sequence[str], 
 def _part(outcomes: Outcomes, rows: Ints, metrics: Sequence[ChosenMetric] | None) -> _Part:
     own = replace(outcomes, targets=outcomes.targets[rows], predictions=outcomes.predictions[rows],
                   patients=None if outcomes.patients is None else outcomes.patients[rows], rows=rows,
-                  risk=None if outcomes.risk is None else outcomes.risk[rows])
+                  risk=None if outcomes.risk is None else outcomes.risk[rows],
+                  thresholds=None if outcomes.thresholds is None else outcomes.thresholds[rows])
     return _Part(rows, own, measure(own, metrics))
 
 

@@ -32,7 +32,8 @@ class HeadResult:
     Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where all inputs of the
     head were missing; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
     `calibrated` has the calibrated values, if there is a calibration. `details` are further numbers (N,) of the head's
-    module, where one network alone gave the results; NaN where unknown.
+    module, where one network alone gave the results; NaN where unknown. `thresholds`, (N, K) of labels or (N, 1) of the
+    second of two classes, are the probabilities from which a case is positive; None for more than 0.5, or the largest.
     """
 
     head: PlannedHead
@@ -43,6 +44,7 @@ class HeadResult:
     known: Bools
     calibrated: Calibrated | None = None
     details: Mapping[str, Floats] = field(default_factory=dict)
+    thresholds: Floats | None = None
 
 
 class SinglePass:

@@ -12,6 +12,7 @@ from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.chosen_metrics import installed_metrics
 from fusionkit.evaluation.report import HeadReport
+from fusionkit.evaluation.thresholds import THRESHOLD
 from fusionkit.files import replacing, write_json, write_text
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
 from fusionkit.inference.predict import HeadResult, predict
@@ -336,7 +337,8 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     write_text(folder / GRAPH, graph)
     for member, result in enumerate(fitted[1:], start=1):
         save_weights(result.model, member_folder(folder, member) / WEIGHTS)
-    (folder / CALIBRATION).unlink(missing_ok=True)  # it was fitted to other networks
+    for fitted_to_others in (CALIBRATION, THRESHOLD):
+        (folder / fitted_to_others).unlink(missing_ok=True)
     ids = job.setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}
