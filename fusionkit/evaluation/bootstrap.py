@@ -57,7 +57,7 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
     Patients are drawn with replacement, all cases of one together; without patients, cases are. Draws are not
     stratified by class. Equal seeds and equal cases give equal resamples, so that two models are compared on the same.
     """
-    groups, why = _groups(outcomes, resamples)
+    groups, why = groups_of(outcomes, resamples)
     drawn: dict[str | None, Samples] = {}
     if groups:
         drawn = _sample_all(outcomes, measured, groups, seed, resamples)
@@ -79,7 +79,7 @@ def intervals_of(
     outcomes: Outcomes, figures: Mapping[Key, Weighted], values: Mapping[Key, float], *, seed: int, resamples: int
 ) -> dict[Key, Interval]:
     """95 % intervals for any statistics, each a function of the cases' weights: (N, R) gives (R,)."""
-    groups, why = _groups(outcomes, resamples)
+    groups, why = groups_of(outcomes, resamples)
     if not groups:
         return dict.fromkeys(figures, Interval(np.nan, np.nan, why))
     drawn = [{key: figure(weights) for key, figure in figures.items()}
@@ -88,7 +88,7 @@ def intervals_of(
             interval_of(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
 
 
-def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
+def groups_of(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
     """How many patients or cases there are to draw from; 0 for no intervals, with the reason."""
     groups = outcomes.cases if outcomes.patients is None else int(outcomes.patients.max(initial=-1)) + 1
     if resamples and groups > 1:

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fusionkit.arrays import Floats
-from fusionkit.components.outcomes import Outcomes
+from fusionkit.components.outcomes import ClassColumn, Outcomes
 from fusionkit.components.task import Task
 from fusionkit.evaluation import uncertainty_metrics
-from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
+from fusionkit.evaluation.bootstrap import LEVEL, Interval, bootstrap
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
-from fusionkit.evaluation.formatting import MetricResult, figures, joined
+from fusionkit.evaluation.decision_curve import DecisionCurve, decision_curve
+from fusionkit.evaluation.delong import auroc_interval
+from fusionkit.evaluation.formatting import MetricResult, figures, joined, short
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.uncertainty_metrics import Trust
@@ -63,6 +65,8 @@ class HeadReport:
     trust: Trust = field(default_factory=Trust, repr=False, compare=False)
     recalibrated: tuple[Reliability, ...] = field(default=(), repr=False, compare=False)
     found: Task | None = field(default=None, repr=False, compare=False)
+    decisions: tuple[DecisionCurve, ...] = field(default=(), repr=False, compare=False)
+    delong: Mapping[str, Interval] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def declared_task(self) -> Task:
@@ -98,6 +102,9 @@ class HeadReport:
                             *(groups.to_json() for groups in self.curves.agreements)],
             "recalibrated": [bins.to_json() for bins in self.recalibrated],
             "trust": self.trust.to_json(),
+            **({"decision_curves": [curve.to_json() for curve in self.decisions]} if self.decisions else {}),
+            **({"auroc_delong": {of: {"low": short(_known(each.low)), "high": short(_known(each.high)),
+                                      "note": each.note} for of, each in self.delong.items()}} if self.delong else {}),
         }
 
 
@@ -156,7 +163,31 @@ def evaluate_predictions(
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
         reliability_of(replace(outcomes, predictions=calibrated.values)),
         found=declared,
+        decisions=_decisions(outcomes, seed, resamples),
+        delong=_delong(outcomes),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _decided(outcomes: Outcomes) -> list[ClassColumn]:
+    """The second of two classes, or the labels, that have a case."""
+    if not outcomes.cases or outcomes.method is not None or not (outcomes.form == "labels" or outcomes.binary):
+        return []
+    return [column for column in outcomes.columns() if len(column.truth)]
+
+
+def _decisions(outcomes: Outcomes, seed: int, resamples: int) -> tuple[DecisionCurve, ...]:
+    return tuple(decision_curve(outcomes, column, seed=seed, resamples=resamples) for column in _decided(outcomes))
+
+
+def _delong(outcomes: Outcomes) -> dict[str, Interval]:
+    """DeLong's intervals of AUROC, where no patient has two cases."""
+    if outcomes.patients is not None and len(np.unique(outcomes.patients)) < outcomes.cases:
+        return {}
+    return {column.name: auroc_interval(column.score, column.truth) for column in _decided(outcomes)}
 
 
 def _counts(outcomes: Outcomes, declared: Task) -> Counts:

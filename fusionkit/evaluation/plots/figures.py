@@ -6,13 +6,25 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusionkit.evaluation.plots import agreement, confusion, regression, reliability, risk, roc, style
+from fusionkit.evaluation.plots import (
+    agreement,
+    confusion,
+    decision,
+    precision_recall,
+    regression,
+    reliability,
+    risk,
+    roc,
+    style,
+)
 from fusionkit.evaluation.plots.head_figure import HeadFigure, write_numbers
 from fusionkit.evaluation.report import HeadReport
 
 FIGURES: Sequence[HeadFigure] = (
     roc.FIGURE,
+    precision_recall.FIGURE,
     reliability.FIGURE,
+    decision.FIGURE,
     agreement.FIGURE,
     risk.FIGURE,
     confusion.FIGURE,
