@@ -83,9 +83,13 @@ def metrics_of(heads: Sequence[PlannedHead], wanted: str | None, registry: Regis
     if len(named) > 1:
         raise UserError(Diagnostic("bad-metric", f"{METRIC} names {len(named)} metrics",
                                    why="networks are ranked by one", fix=f"choose one: {METRIC} {named[0].key}"))
+    if named[0].declared.better == "neither":
+        raise UserError(Diagnostic("bad-metric", f"{METRIC} cannot be {named[0].key}",
+                                   why="networks are ranked, and of this metric neither high nor low values are better",
+                                   fix="choose one with a direction, such as auroc or ici"))
     chosen = {head.name: named[0] for head in heads if head.declared_task.is_measured_by(named[0].declared.tasks)}
     if not chosen:
-        offered = [metric.key for metric in installed_metrics(registry)
+        offered = [metric.key for metric in installed_metrics(registry, every=True)
                    if any(head.declared_task.is_measured_by(metric.declared.tasks) for head in heads)]
         raise UserError(Diagnostic("unknown-metric", f"no head that depends on the node has the metric "
                                    f"{named[0].key!r}", fix=did_you_mean(named[0].key, offered)))
@@ -150,8 +154,8 @@ class _Scorer:
         if reference is not None:
             difference, text = self._difference(parts, self._parts(reference))
             notes += [text] if text else []
-        return ScoreRow(name, kind, _metric(values, samples), tuple(None if np.isnan(v) else v for v in values), cases,
-                        difference, "; ".join(notes) or None)
+        return ScoreRow(name, kind, self._metric(values, samples), tuple(None if np.isnan(v) else v for v in values),
+                        cases, difference, "; ".join(notes) or None)
 
     def _parts(self, outputs: Sequence[HeadOutputs]) -> list[HeadOutputs]:
         """A network's outputs for the test cases of every unit."""
@@ -193,11 +197,22 @@ class _Scorer:
 
     def _mean(self, samples_UR: Floats) -> Floats:
         """The mean of each resample over the units in which the metric is defined. *Shape*: (R,)."""
-        drawn = np.take_along_axis(samples_UR, self.repeats, axis=0)
+        drawn = np.take_along_axis(samples_UR, self.repeats[:, :samples_UR.shape[1]], axis=0)
         count = (~np.isnan(drawn)).sum(axis=0)
         total = np.nansum(drawn, axis=0)
         mean: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         return mean
+
+    def _metric(self, values: Sequence[float], samples: Floats) -> MetricResult:
+        """The mean over the units with its percentile interval."""
+        known = [value for value in values if not np.isnan(value)]
+        lost = len(values) - len(known)
+        note = f"undefined in {lost} of {len(values)} folds or repeats" if lost else None
+        if not known:
+            return MetricResult(None, note=note)
+        low, high = percentiles(samples) or (None, None)
+        some = len(samples) if len(samples) < self.weights.shape[1] else None
+        return MetricResult(float(np.mean(known)), low, high, note, some)
 
     def _value(self, outputs: HeadOutputs) -> float:
         """The metric itself, NaN if undefined."""
@@ -208,8 +223,9 @@ class _Scorer:
         return measured.overall.get(self.metric.key, MetricValue(np.nan))
 
     def _samples(self, outputs: HeadOutputs) -> Floats:
-        """The metric of every resample of patients. *Shape*: (R,)."""
-        outcomes, owner, resamples = self._outcomes(outputs), self.owner[outputs.rows], self.weights.shape[1]
+        """The metric of every resample of patients, or of the first ones if it sets a limit. *Shape*: (R,)."""
+        outcomes, owner = self._outcomes(outputs), self.owner[outputs.rows]
+        resamples = min(self.weights.shape[1], self.metric.declared.resamples or self.weights.shape[1])
         measured = measure(outcomes, [self.metric])
         if not self._whole(measured).defined:
             return np.full(resamples, np.nan)
@@ -224,14 +240,3 @@ class _Scorer:
 def _cases(parts: Sequence[HeadOutputs]) -> int:
     """The number of cases that have a result in any unit."""
     return len(set().union(*(part.rows.tolist() for part in parts)))
-
-
-def _metric(values: Sequence[float], samples: Floats) -> MetricResult:
-    """The mean over the units with its percentile interval."""
-    known = [value for value in values if not np.isnan(value)]
-    lost = len(values) - len(known)
-    note = f"undefined in {lost} of {len(values)} folds or repeats" if lost else None
-    if not known:
-        return MetricResult(None, note=note)
-    low, high = percentiles(samples) or (None, None)
-    return MetricResult(float(np.mean(known)), low, high, note)

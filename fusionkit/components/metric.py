@@ -14,8 +14,8 @@ from fusionkit.components.task import task_word
 if TYPE_CHECKING:
     from fusionkit.arrays import Floats
 
-Better = Literal["higher", "lower", "zero", "one"]
-"""Which values are better: larger or smaller ones, or those nearer to 0 or to 1."""
+Better = Literal["higher", "lower", "zero", "one", "neither"]
+"""Which values are better: larger or smaller ones, or those nearer to 0 or to 1; or none."""
 
 
 class MetricMethod(Protocol):
@@ -44,13 +44,13 @@ class Metric(Declaration):
     """Measures the results of a head; `module(config)` returns a `MetricMethod`.
 
     `label` is its name in tables and plots. `tasks` are those of the heads that it measures. `better` is the direction,
-    or the value that is best, `zero` or `one`. `reads` are patterns of names, such as 'sd' or 'q*': only heads are
-    measured that tell such numbers beside their results (`details` of a head's module), and the metric finds them in
-    `details` of what it is given.
-    `unit` is that of its values: '' for a number without one, 'target' for the target's, else text for tables.
-    `monitor`: whether it may select the best epoch of a training, by the setting `monitor`. `place` orders tables:
-    smaller comes first, equal places are ordered by id. `resamples` is how many its interval is from at most, for one
-    that is slow to compute; 0 for one without an interval, such as a p value.
+    or the value that is best, `zero` or `one`; `neither` for a number that only tells how things are, which ranks
+    nothing and selects no epoch. `reads` are patterns of names, such as 'sd' or 'q*': only heads are measured that tell
+    such numbers beside their results (`details` of a head's module), and the metric finds them in `details` of what it
+    is given. `unit` is that of its values: '' for none, 'target' for the target's, else text for tables. `monitor`:
+    whether it may select the best epoch of a training, by the setting `monitor`. `place` orders tables: smaller comes
+    first, equal places are ordered by id. `resamples` is how many its interval is from at most, for one that is slow to
+    compute; 0 for one without an interval, such as a p value. `default`: whether it is measured without being named.
 
     Raises: ContractError if one of these is not valid.
     """
@@ -64,6 +64,7 @@ class Metric(Declaration):
     place: int = 1000
     reads: tuple[str, ...] = ()
     resamples: int | None = None
+    default: bool = True
     kind: ClassVar[str] = "metric"
 
     def __post_init__(self) -> None:
@@ -75,12 +76,14 @@ class Metric(Declaration):
             raise ContractError(f"{self.id}: tasks={self.tasks!r}; name tasks, such as 'multiclass' or 'regression'")
         if self.better not in get_args(Better):
             raise ContractError(f"{self.id}: better={self.better!r}; choose one of {', '.join(get_args(Better))}")
+        if self.better == "neither":
+            object.__setattr__(self, "monitor", False)
         if self.resamples is not None and self.resamples < 0:
             raise ContractError(f"{self.id}: resamples={self.resamples}; write 0 for a metric without an interval")
 
     def goodness(self, value: float) -> float:
-        """The value turned so that larger is better."""
-        return {"higher": value, "lower": -value, "zero": -abs(value), "one": -abs(value - 1)}[self.better]
+        """The value turned so that larger is better; as it is where nothing is."""
+        return {"lower": -value, "zero": -abs(value), "one": -abs(value - 1)}.get(self.better, value)
 
     @property
     def heading(self) -> str:
@@ -92,5 +95,8 @@ class Metric(Declaration):
         """Its tasks, direction and unit."""
         unit = {"unit": "that of the target" if self.unit == "target" else self.unit} if self.unit else {}
         reads = {"reads": " or ".join(self.reads)} if self.reads else {}
+        limit = {} if self.resamples is None else {
+            "intervals": f"from {self.resamples} resamples at most" if self.resamples else "none"}
         return {"label": self.label, "tasks": ", ".join(self.tasks), "better": self.better, **unit, **reads,
-                "monitor": "it may select the best epoch" if self.monitor else "it cannot select the best epoch"}
+                "monitor": "it may select the best epoch" if self.monitor else "it cannot select the best epoch",
+                **limit, **({} if self.default else {"shown": "only if it is named"})}

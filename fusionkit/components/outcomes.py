@@ -40,7 +40,8 @@ class Outcomes:
     number beside its predictions; higher is worse, and sooner. `ordered`: whether the classes have an order.
     `details` are further numbers (N,) that the head tells beside its results, by name: of several outputs after the
     name of the output and a colon. `curves` are those of the network, where it predicts at any time; `training` is what
-    the run kept of its training cases.
+    the run kept of its training cases. `thresholds` are the probabilities from which a case is positive, (N, K) of
+    labels, (N, 1) of the second of two classes; None for more than 0.5, or the largest.
     """
 
     task: str
@@ -57,6 +58,7 @@ class Outcomes:
     details: Mapping[str, Floats] = field(default_factory=dict)
     curves: SurvivalCurves | None = None
     training: TrainingOutcomes | None = None
+    thresholds: Floats | None = None
 
     @property
     def form(self) -> Results:
@@ -86,7 +88,7 @@ class Outcomes:
                                self._beyond(index) if self.ordered else None)
         known = ~np.isnan(self.targets[:, index])
         truth, score = self.targets[known, index] == 1, score[known]
-        return ClassColumn(name, known, truth, score > 0.5, score)
+        return ClassColumn(name, known, truth, self.labelled()[known, index], score)
 
     def output(self, index: int) -> ValueColumn:
         """One output of a regression, over the cases where it is known."""
@@ -115,13 +117,20 @@ class Outcomes:
             elif index or not self.binary:
                 yield self.column(index)
 
+    def labelled(self) -> Bools:
+        """Which labels are predicted: (N, K)."""
+        found: Bools = self.predictions > 0.5 if self.thresholds is None else self.predictions >= self.thresholds
+        return found
+
     def _beyond(self, index: int) -> tuple[Bools, Floats]:
         # Of two classes, the only column stands for the only question.
         start = 1 if self.binary else index + 1
         return self.targets >= start, self.predictions[:, start:].sum(axis=1)
 
     def predicted_class(self) -> Ints:
-        """The likeliest class, or where they have an order the median. *Shape*: (N,)."""
+        """The likeliest class, where they have an order the median, of two by the threshold. *Shape*: (N,)."""
+        if self.thresholds is not None and self.binary:
+            return (self.predictions[:, 1] >= self.thresholds[:, 0]).astype(np.int64)
         return median_class(self.predictions) if self.ordered else self.likeliest_class()
 
     def likeliest_class(self) -> Ints:
@@ -144,6 +153,15 @@ class ClassColumn:
     score: Floats
     beyond: tuple[Bools, Floats] | None = None
     _counted: list[tuple[Floats, Floats]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _found: dict[str, tuple[Floats, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: str, weights: Floats, make: Callable[[], Made]) -> Made:
+        """What `make` gives, kept for these weights: several metrics need the same fit."""
+        kept = self._found.get(key)
+        if kept is None or kept[0] is not weights:
+            kept = self._found[key] = (weights, make())
+        found: Made = kept[1]
+        return found
 
     def counts(self, weights: Floats) -> Floats:
         """Weights of true positives, false negatives, false positives and true negatives: (M, R) to (4, R).

@@ -34,11 +34,13 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The bounds of one metric, NaN if there are none, and a note for the reader."""
+    """The bounds of one metric, NaN if there are none, a note, and of how many resamples they are if of fewer than all.
+    """
 
     low: float
     high: float
     note: str | None = None
+    resamples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
 
     def bounds(of: str | None, scores: Scores) -> dict[str, Interval]:
         return {
-            name: interval_of(drawn[of][name], value.value, resamples)
+            name: _of_some(interval_of(drawn[of][name], value.value, resamples), len(drawn[of][name]), resamples)
             if name in drawn.get(of, {}) and value.defined else nothing
             for name, value in scores.items()
         }
@@ -157,6 +159,10 @@ def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> d
     if measured.per_class:
         samples.update(found)
     return samples
+
+
+def _of_some(interval: Interval, drawn: int, resamples: int) -> Interval:
+    return interval if drawn == resamples else replace(interval, resamples=drawn)
 
 
 def interval_of(samples: Floats, value: float, resamples: int) -> Interval:

@@ -100,9 +100,10 @@ class ChosenMetric:
         return None if note is None else str(note)
 
 
-def installed_metrics(registry: Registry) -> tuple[ChosenMetric, ...]:
+def installed_metrics(registry: Registry, *, every: bool = False) -> tuple[ChosenMetric, ...]:
     """Every installed metric that needs no options, with its defaults, in the order of tables.
 
+    Those that are only measured if they are named are left out, unless `every` is True.
     One that cannot be used is left out; `fusionkit plugins list` and `fusionkit doctor` say why.
     """
     found = []
@@ -111,6 +112,8 @@ def installed_metrics(registry: Registry) -> tuple[ChosenMetric, ...]:
             try:
                 declared = registry.load(entry.id, of=Metric)
             except GraphError:
+                continue
+            if not (every or declared.default):
                 continue
             config, _ = check_options(declared.config, None, entry.id, Span("metrics", 1, 1))
             if config is not None:

@@ -29,6 +29,21 @@ class Roc:
 
 
 @dataclass(frozen=True, slots=True)
+class PrecisionRecall:
+    """Precision and recall at every distinct probability of one class, highest first; no points where undefined.
+
+    `prevalence` is what chance gives; `point` is (recall, precision) where it decides, None if it never says so.
+    """
+
+    name: str
+    threshold: Floats
+    recall: Floats
+    precision: Floats
+    prevalence: float
+    point: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reliability:
     """Cases binned by predicted probability: count, mean prediction and observed share of each bin.
 
@@ -96,6 +111,7 @@ class Curves:
     agreements: tuple[Agreement, ...] = ()
     groups: tuple[GroupCurves, ...] = ()
     decisions: tuple[DecisionCurve, ...] = ()
+    precision_recall: tuple[PrecisionRecall, ...] = ()
 
 
 def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0) -> Curves:
@@ -113,10 +129,12 @@ def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0) -> Curves:
     reliability = reliability_of(outcomes)
     if outcomes.form == "labels":
         confusion = tuple(_label_confusion(column) for column in columns)
-        return Curves(tuple(_roc(column) for column in columns), reliability, confusion)
+        return Curves(tuple(_roc(column) for column in columns), reliability, confusion,
+                      precision_recall=tuple(_precision_recall(column) for column in columns))
     confusion = (_confusion("", outcomes.classes, outcomes.targets.astype(np.int64), outcomes.predicted_class()),)
     shown = columns[1:] if outcomes.binary else columns
-    return Curves(tuple(_roc(column) for column in shown), reliability, confusion)
+    return Curves(tuple(_roc(column) for column in shown), reliability, confusion,
+                  precision_recall=tuple(_precision_recall(column) for column in shown))
 
 
 def _given(ask: Callable[[Any], Sequence[Given]], outcomes: Outcomes) -> tuple[Given, ...]:
@@ -134,6 +152,18 @@ def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:
                      for column in (columns[1:] if outcomes.binary else columns))
     correct = outcomes.likeliest_class() == outcomes.targets
     return (_reliability("the predicted class", outcomes.predictions.max(axis=1), correct),)
+
+
+def _precision_recall(column: ClassColumn) -> PrecisionRecall:
+    if not column.truth.any():
+        return PrecisionRecall(column.name, np.zeros(0), np.zeros(0), np.zeros(0), float("nan"), None)
+    order = np.argsort(-column.score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(column.score[order])), len(order) - 1)
+    hits = np.cumsum(column.truth[order])[ends]
+    chosen, positives = int(column.predicted.sum()), int(column.truth.sum())
+    right = int((column.predicted & column.truth).sum())
+    return PrecisionRecall(column.name, column.score[order][ends], hits / positives, hits / (ends + 1),
+                           positives / len(order), (right / positives, right / chosen) if chosen else None)
 
 
 def _roc(column: ClassColumn) -> Roc:

@@ -13,12 +13,16 @@ from fusionkit.evaluation.metrics import MetricValue
 
 @dataclass(frozen=True, slots=True)
 class MetricResult:
-    """One metric: value, bounds of its 95 % interval (None if undefined) and a note for the reader."""
+    """One metric: value, bounds of its 95 % interval (None if undefined) and a note for the reader.
+
+    `resamples` is set where the interval is of fewer resamples than were asked for.
+    """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     note: str | None = None
+    resamples: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Numbers to six digits, which is what single precision holds."""
@@ -27,6 +31,7 @@ class MetricResult:
             "low": short(self.low),
             "high": short(self.high),
             "note": self.note,
+            **({} if self.resamples is None else {"resamples": self.resamples}),
         }
 
     def __str__(self) -> str:
@@ -44,7 +49,7 @@ def joined(value: MetricValue, interval: Interval) -> MetricResult:
     """A value combined with its interval; NaN becomes None."""
     notes = "; ".join(note for note in (value.note, interval.note) if note)
     point, low, high = (None if np.isnan(number) else number for number in (value.value, interval.low, interval.high))
-    return MetricResult(point, low, high, notes or None)
+    return MetricResult(point, low, high, notes or None, interval.resamples)
 
 
 def short(number: float | None) -> float | None:

@@ -31,12 +31,14 @@ def collect(
     details: Mapping[str, ArrayLike] | None = None,
     curves: SurvivalCurves | None = None,
     training: TrainingOutcomes | None = None,
+    thresholds: Floats | None = None,
 ) -> Outcomes:
     """Targets and predictions as one checked value; cases without a target are left out and counted.
 
     A target is missing if it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
     `head` is the name of the head for messages. `risk` (N,) ranks the cases, of heads that have such a number,
-    `details` are further numbers (N,) by name; `curves` and `training` as in `Outcomes`, of the same cases.
+    `details` are further numbers (N,) by name; `curves` and `training` as in `Outcomes`, of the same cases, and
+    `thresholds`.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
@@ -71,6 +73,7 @@ def collect(
         details={name: np.asarray(values, dtype=np.float64)[known] for name, values in (details or {}).items()},
         curves=curves and curves.some(known),
         training=training and training.some(known),
+        thresholds=None if thresholds is None else thresholds[known],
     )
 
 

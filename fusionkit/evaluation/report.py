@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fusionkit.components.outcomes import Outcomes
+from fusionkit.arrays import Floats
+from fusionkit.components.outcomes import ClassColumn, Outcomes
 from fusionkit.components.task import Task
 from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes
 from fusionkit.evaluation import uncertainty_metrics
-from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
+from fusionkit.evaluation.bootstrap import LEVEL, Interval, bootstrap
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
-from fusionkit.evaluation.formatting import MetricResult, figures, joined
+from fusionkit.evaluation.decision_curve import BinaryDecisionCurve, decision_curve
+from fusionkit.evaluation.delong import auroc_interval
+from fusionkit.evaluation.formatting import MetricResult, figures, joined, short
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.uncertainty_metrics import Trust
@@ -64,6 +67,8 @@ class HeadReport:
     recalibrated: tuple[Reliability, ...] = field(default=(), repr=False, compare=False)
     unit: str = ""
     found: Task | None = field(default=None, repr=False, compare=False)
+    decisions: tuple[BinaryDecisionCurve, ...] = field(default=(), repr=False, compare=False)
+    delong: Mapping[str, Interval] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def declared_task(self) -> Task:
@@ -100,6 +105,9 @@ class HeadReport:
                             *(groups.to_json() for groups in self.curves.agreements)],
             "recalibrated": [bins.to_json() for bins in self.recalibrated],
             "trust": self.trust.to_json(),
+            **({"decision_curves": [curve.to_json() for curve in self.decisions]} if self.decisions else {}),
+            **({"auroc_delong": {of: {"low": short(_known(each.low)), "high": short(_known(each.high)),
+                                      "note": each.note} for of, each in self.delong.items()}} if self.delong else {}),
         }
 
 
@@ -121,6 +129,7 @@ def evaluate_predictions(
     unit: str = "",
     curves: SurvivalCurves | None = None,
     training: TrainingOutcomes | None = None,
+    thresholds: Floats | None = None,
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -135,12 +144,13 @@ def evaluate_predictions(
     `details` are further numbers (N,) that a head tells, such as `sd` or the quantile `q05`; of several outputs the
     name of the output and a colon are before. `unit` is that of the targets, a word for tables. `curves` are predicted
     at any time; `training` is what the run keeps of its training cases.
+    `thresholds` are the probabilities from which a case is positive, as in `Outcomes`.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     declared = task_named(task)
     outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk,
-                       details=details, curves=curves, training=training)
+                       details=details, curves=curves, training=training, thresholds=thresholds)
     measured = measure(outcomes, metrics)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}
@@ -165,7 +175,31 @@ def evaluate_predictions(
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
         reliability_of(replace(outcomes, predictions=calibrated.values)),
         found=declared,
+        decisions=_decisions(outcomes, seed, resamples),
+        delong=_delong(outcomes),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _decided(outcomes: Outcomes) -> list[ClassColumn]:
+    """The second of two classes, or the labels, that have a case."""
+    if not outcomes.cases or outcomes.method is not None or not (outcomes.form == "labels" or outcomes.binary):
+        return []
+    return [column for column in outcomes.columns() if len(column.truth)]
+
+
+def _decisions(outcomes: Outcomes, seed: int, resamples: int) -> tuple[BinaryDecisionCurve, ...]:
+    return tuple(decision_curve(outcomes, column, seed=seed, resamples=resamples) for column in _decided(outcomes))
+
+
+def _delong(outcomes: Outcomes) -> dict[str, Interval]:
+    """DeLong's intervals of AUROC, where no patient has two cases."""
+    if outcomes.patients is not None and len(np.unique(outcomes.patients)) < outcomes.cases:
+        return {}
+    return {column.name: auroc_interval(column.score, column.truth) for column in _decided(outcomes)}
 
 
 def _counts(outcomes: Outcomes, declared: Task) -> Counts:

@@ -164,7 +164,8 @@ def _part(outcomes: Outcomes, rows: Ints, metrics: Sequence[ChosenMetric] | None
                   risk=None if outcomes.risk is None else outcomes.risk[rows],
                   details={key: values[rows] for key, values in outcomes.details.items()},
                   curves=outcomes.curves and outcomes.curves.some(rows),
-                  training=outcomes.training and outcomes.training.some(rows))
+                  training=outcomes.training and outcomes.training.some(rows),
+                  thresholds=None if outcomes.thresholds is None else outcomes.thresholds[rows])
     return _Part(rows, own, measure(own, metrics))
 
 

@@ -182,7 +182,7 @@ def _errors(outcomes: Outcomes) -> Bools:
     """Which cases are wrong; with labels, a case is wrong if any known label is. *Shape*: (N,)."""
     if outcomes.form == "classes":
         return np.not_equal(outcomes.predicted_class(), outcomes.targets)
-    wrong = ~np.isnan(outcomes.targets) & ((outcomes.predictions > 0.5) != (outcomes.targets == 1))
+    wrong = ~np.isnan(outcomes.targets) & (outcomes.labelled() != (outcomes.targets == 1))
     return np.asarray(wrong.any(axis=1), dtype=np.bool_)
 
 

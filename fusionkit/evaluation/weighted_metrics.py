@@ -31,7 +31,7 @@ def per_class(outcomes: Outcomes, metrics: Sequence[ChosenMetric], weights: Floa
         for metric in metrics:
             if not metric.measures_columns:
                 continue
-            samples[metric.key], why = metric.of_column(column, own)
+            samples[metric.key], why = metric.of_column(column, own) if own.shape[1] else (np.zeros(0), None)
             if why and failures is not None:
                 failures[metric.key] = why
     return found
@@ -44,6 +44,8 @@ def overall(outcomes: Outcomes, metrics: Sequence[ChosenMetric], found: Mapping[
     `defined` names the classes over which each metric is averaged: those whose plain value is defined, so that all
     resamples average over the same classes.
     """
+    if not weights.shape[1]:
+        return {metric.key: np.zeros(0) for metric in metrics}
     alone = next(iter(found.values())) if len(found) == 1 else {}
     return {metric.key: alone[metric.key] if metric.key in alone else
             metric.of_all(outcomes, weights)[0] if all_at_once(outcomes, metric) else

@@ -35,7 +35,8 @@ class HeadResult:
     head were missing; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
     `calibrated` has the calibrated values, if there is a calibration. `details` are further numbers (N,) of the head's
     module, where one network alone gave the results; NaN where unknown. `curves` are those of survival, likewise;
-    `training` is what the run keeps of its training cases.
+    `training` is what the run keeps of its training cases. `thresholds`, (N, K) of labels or (N, 1) of the
+    second of two classes, are the probabilities from which a case is positive; None for more than 0.5, or the largest.
     """
 
     head: PlannedHead
@@ -48,6 +49,7 @@ class HeadResult:
     details: Mapping[str, Floats] = field(default_factory=dict)
     curves: SurvivalCurves | None = None
     training: TrainingOutcomes | None = None
+    thresholds: Floats | None = None
 
 
 class SinglePass:

@@ -10,10 +10,12 @@ from typing import Any, Unpack
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic, did_you_mean
 from fusionkit.evaluation.calibration import INTERVALS, SETS, Calibration, Choices, HeadCalibration, write_calibration
+from fusionkit.evaluation.threshold_rules import threshold_rule
 from fusionkit.inference.predict import HeadResult
 from fusionkit.inference.views import named_views
 from fusionkit.interface.opened_run import OpenedFolder, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
+from fusionkit.interface.thresholds import KeptThresholds, keep_thresholds
 from fusionkit.runs import results
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS
 from fusionkit.runs.seen_cases import refuse_seen, seen_of
@@ -58,13 +60,19 @@ def calibrate(
     sets: str = "lac",
     intervals: str = "auto",
     include_training_cases: bool = False,
+    threshold: str = "",
     **options: Unpack[RunKeywords],
-) -> KeptCalibration:
+) -> KeptCalibration | KeptThresholds:
     """Fit on the run's own validation cases, or on all cases of other data with a target, and save it in the run.
 
     Of a cross-validation run its own are the test cases, each predicted by the network of its fold. Cases that were
     trained on are refused in other data, unless `include_training_cases` is True; with it all cases of the run's own
     data file are taken too.
+
+    With `threshold` it is no calibration that is fitted, but the probability chosen from which a case is positive, for
+    each label and the second of two classes: `youden`, `cost=4` (a miss costs four false alarms), `sensitivity=0.9`,
+    `specificity=0.9`, `probability=4` (1 / (1 + 4), without a search) or a number. It is saved in `threshold.json`, and
+    applied by `evaluate` and `predict`. With folds each has its own, from its validation cases.
 
     The options are those of `fusionkit calibrate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows no progress; `console` says where it goes.
@@ -78,6 +86,9 @@ def calibrate(
         if typed not in known:
             raise DataError(Diagnostic("bad-argument", f"{flag} cannot be {typed!r}",
                                        fix=did_you_mean(typed, known)))
+    if threshold:
+        return keep_thresholds(run, data, threshold_rule(threshold), options,
+                               include_training_cases=include_training_cases)
     opened = open_networks(run, options, to_calibrate=True)
     own = opened.is_own(data) and not include_training_cases
     if own:

@@ -13,6 +13,7 @@ from fusionkit.data.laterality import check_mirrored_view
 from fusionkit.data.loading import CaseDataset, Cohort
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.evaluation.calibration import Calibration
+from fusionkit.evaluation.thresholds import Thresholds
 from fusionkit.graph.nodes import Step
 from fusionkit.inference.ensemble import MEMBERS, members_of
 from fusionkit.inference.predict import HeadResult, Settings, predict
@@ -22,6 +23,7 @@ from fusionkit.interface.keywords import spell_out
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry, discover
+from fusionkit.runs.decisions import decided
 from fusionkit.runs.fold_networks import mean_of, open_runs
 from fusionkit.runs.folder import Run, cohort_of
 from fusionkit.runs.hold_out import predict_held_out
@@ -83,6 +85,7 @@ class OpenedRun:
     options: RunKeywords
     registry: Registry
     console: Console
+    thresholds: Thresholds | None = None
 
     def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
         """Cases for the run; its own without `data`. What other cases are warned of is shown.
@@ -125,8 +128,8 @@ class OpenedRun:
         return with_training_outcomes(found, self.run.kept)
 
     def results(self, dataset: CaseDataset) -> dict[str, HeadResult]:
-        """The same, calibrated if the run has a calibration."""
-        return calibrated(self.predicted(dataset), self.calibration)
+        """The same, calibrated if the run has a calibration, and decided by its thresholds if it has some."""
+        return decided(calibrated(self.predicted(dataset), self.calibration), self.thresholds)
 
     def held_out(self, parts: Sequence[CaseDataset]) -> dict[str, HeadResult]:
         """Results of each head for held-out training cases, each from the network that held it out."""
@@ -196,7 +199,8 @@ class OpenedFolder:
 
     def together(self, found: Sequence[Mapping[str, HeadResult]], *, calibrate: bool = True) -> dict[str, HeadResult]:
         """One result of those of every fold for the same cases: the mean, calibrated by the folder's calibration."""
-        return calibrated(mean_of(found) if len(found) > 1 else found[0], self.calibration if calibrate else None)
+        made = calibrated(mean_of(found) if len(found) > 1 else found[0], self.calibration if calibrate else None)
+        return decided(made, self.first.thresholds if len(found) == 1 else None)
 
 
 def open_networks(
@@ -214,12 +218,17 @@ def open_networks(
     for run in open_runs(Path(folder), options["fold"], registry):
         method = method_of(run, options["uncertainty"], samples, registry)
         calibration = None if to_calibrate else calibration_of(run.calibration(), method, tta, console)
-        parts.append(OpenedRun(run, method, run.networks(members_of(method)), calibration, options, registry, console))
+        thresholds = None if to_calibrate else thresholds_of(run.thresholds(), method, tta, console)
+        parts.append(OpenedRun(run, method, run.networks(members_of(method)), calibration, options, registry, console,
+                               thresholds))
     first = parts[0]
     if len(parts) == 1:
         return OpenedFolder(first.run.folder, (first,), first.calibration)
     of_all = None if to_calibrate else calibration_of(
         first.run.calibration(Path(folder)), first.method, tta, console)
+    if any(part.thresholds for part in parts):
+        console.note("each fold has a threshold for its own test cases; other cases, which all networks predict "
+                     "together, are positive from 0.5 or by the largest probability")
     return OpenedFolder(Path(folder), tuple(parts), of_all)
 
 
@@ -295,4 +304,14 @@ def calibration_of(found: Calibration | None, method: Use | None, tta: Sequence[
     before = found.uncertainty["use"] if found.uncertainty else "one pass without randomness"
     console.note(f"the calibration of the run is not used: it was fitted to the results of {before}, another method "
                  "or other options than those requested; `fusionkit calibrate` fits a new one")
+    return None
+
+
+def thresholds_of(found: Thresholds | None, method: Use | None, tta: Sequence[str], console: Console
+                  ) -> Thresholds | None:
+    """A run's thresholds; None if it has none, or, with a note, if they were chosen for other results."""
+    if found is None or (found.uncertainty == method_record(method) and found.tta == tuple(tta)):
+        return found
+    console.note("the thresholds of the run are not used: they were chosen for the results of another uncertainty "
+                 "method or other views; `fusionkit calibrate RUN --threshold` chooses new ones")
     return None

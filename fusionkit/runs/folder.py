@@ -15,6 +15,7 @@ from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration, read_calibration
+from fusionkit.evaluation.thresholds import Thresholds, read_thresholds
 from fusionkit.files import read_json
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
 from fusionkit.network.folder import WEIGHTS, load, load_planned
@@ -86,6 +87,13 @@ class Run:
         """
         heads = {head.name: (head.declared_task, head.names) for head in self.model.plan.heads}
         return read_calibration(folder or self.folder, heads)
+
+    def thresholds(self) -> Thresholds | None:
+        """The thresholds chosen on held-out cases of the run, None without any.
+
+        Raises: UserError with `unreadable-threshold`.
+        """
+        return read_thresholds(self.folder, {head.name: (head.task, head.names) for head in self.model.plan.heads})
 
     @property
     def data(self) -> Path:

@@ -63,7 +63,7 @@ def _columns(name: str, result: HeadResult, taken: Collection[str]) -> Iterator[
     details = {f"{name}:{key}": cells for key, cells in (_details(result) | _words(result)).items()}
     others = {prediction_column(name, taken), f"{name}:target", *told, *details,
               *(f"{name}:{measure}" for measure in result.measures), *(f"{name}{key}" for key in calibrated)}
-    predicted = method.predicted(result.values, names)
+    predicted = method.predicted(result.values, names) if result.thresholds is None else predicted_at(result)
     if predicted is not None:
         yield prediction_column(name, taken), _where(result.valid, predicted)
     for index, column in enumerate(method.columns(names)):
@@ -171,8 +171,25 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
             if len(every) == 1 or poolable(first.head.declared_task) else {},
             joined_curves([result.curves for result in every]),
             joined_training([(result.training, len(result.values)) for result in every]),
+            joined_thresholds(every),
         )
     return heads
+
+
+def joined_thresholds(parts: Sequence[HeadResult]) -> Floats | None:
+    """Those of several folds, one after the other; none if one fold has none, for half a column would mislead."""
+    there = [part.thresholds for part in parts if part.thresholds is not None]
+    return np.concatenate(there) if len(there) == len(parts) else None
+
+
+def predicted_at(result: HeadResult) -> list[str]:
+    """The predicted class or labels of each case by the thresholds of the run, which it has."""
+    assert result.thresholds is not None, "no thresholds; please report"
+    names, limits = result.head.names, result.thresholds
+    if result.head.declared_task.results == "classes":
+        return [names[int(above)] for above in result.values[:, 1] >= limits[:, 0]]
+    return ["|".join(name for name, above in zip(names, row, strict=True) if above) or "{}"
+            for row in result.values >= limits]
 
 
 def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
@@ -237,6 +254,7 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
         made.append(evaluate_predictions(
             name, result.head.declared_task, result.head.names, targets, result.values[use], patients=owners,
             risk=None if risk is None else risk[use], details=told, unit=(units or {}).get(name, ""),
+            thresholds=None if result.thresholds is None else result.thresholds[use],
             measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics,
             curves=result.curves and result.curves.some(use), training=result.training and result.training.some(use)))
@@ -258,6 +276,7 @@ def grouped(results: Mapping[str, HeadResult], patients: Sequence[str] | None, f
             patients=owners, risk=None if risk is None else risk[use],
             details={key: values[use] for key, values in detailed(result).items()},
             curves=result.curves and result.curves.some(result.valid & result.known),
+            thresholds=None if result.thresholds is None else result.thresholds[use],
             training=result.training and result.training.some(result.valid & result.known))
         if outcomes.rows is None or not outcomes.cases:
             continue

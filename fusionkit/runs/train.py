@@ -12,6 +12,7 @@ from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.chosen_metrics import installed_metrics
 from fusionkit.evaluation.report import HeadReport
+from fusionkit.evaluation.thresholds import THRESHOLD
 from fusionkit.files import replacing, write_json, write_text
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
 from fusionkit.inference.predict import HeadResult, predict
@@ -29,14 +30,7 @@ from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_hel
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.lock import holds_other_files, locked
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
-from fusionkit.runs.resumption import (
-    check_graph,
-    check_settings,
-    fitted_as_before,
-    is_trained,
-    placed,
-    record_for,
-)
+from fusionkit.runs.resumption import check_graph, check_settings, fitted_as_before, is_trained, placed, record_for
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.stage import seen_in_stages
 from fusionkit.runs.training_outcomes import (
@@ -325,9 +319,9 @@ def _predicted(cases: JobCases, models: Sequence[FusionModel], samplers: dict[Fu
 
 def _write_setup(cases: JobCases) -> dict[str, bytes]:
     """Write what reproduces the run: resolved graph and data, with every default. Returns the former contents."""
+    job, folder = cases.job, cases.job.folder
     if not is_main():
         return {}
-    job, folder = cases.job, cases.job.folder
     folder.mkdir(parents=True, exist_ok=True)
     before = {name: (folder / name).read_bytes() for name in _OF_THE_SETUP if (folder / name).is_file()}
     graph = {**written(job.setup.plan), "training": job.settings.model_dump(mode="json", exclude_none=True)}
@@ -335,9 +329,9 @@ def _write_setup(cases: JobCases) -> dict[str, bytes]:
     write_text(folder / DATA, write(job.setup.cohort.description.to_plain()))
     write_text(folder / PREPROCESSING, cases.preprocessing.to_json() + "\n")
     if CASES not in before:
-        record_of(job.setup.cohort, asdict(cases.parts), fold=job.settings.fold,
-                  held_out=cases.held_out.of_networks).write(folder)
-        write_cohort(folder, job.setup.cohort, asdict(cases.parts))
+        parts = asdict(cases.parts)
+        record_of(job.setup.cohort, parts, fold=job.settings.fold, held_out=cases.held_out.of_networks).write(folder)
+        write_cohort(folder, job.setup.cohort, parts)
     return before
 
 
@@ -367,7 +361,8 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     write_text(folder / GRAPH, graph)
     for member, result in enumerate(fitted[1:], start=1):
         save_weights(result.model, member_folder(folder, member) / WEIGHTS)
-    (folder / CALIBRATION).unlink(missing_ok=True)  # it was fitted to other networks
+    for fitted_to_others in (CALIBRATION, THRESHOLD):
+        (folder / fitted_to_others).unlink(missing_ok=True)
     forget_training_outcomes(folder, job.setup.plan.heads)
     ids = job.setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]

@@ -36,5 +36,5 @@ class ObservedOverExpected:
 
 component = Metric(
     "survival_oe", Config, ObservedOverExpected, category="calibration", label="observed / expected events",
-    tasks=("survival",), better="higher", monitor=False, place=252,
+    tasks=("survival",), better="one", monitor=False, place=252,
 )

@@ -35,5 +35,5 @@ class SurvivalSlope:
 
 component = Metric(
     "survival_slope", Config, SurvivalSlope, category="calibration", label="calibration slope",
-    tasks=("survival",), better="higher", monitor=False, place=254, resamples=200,
+    tasks=("survival",), better="one", monitor=False, place=254, resamples=200,
 )

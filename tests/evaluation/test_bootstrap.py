@@ -44,8 +44,10 @@ def test_a_resample_equals_its_cases_written_out(outcomes):
     counts = np.random.default_rng(31).multinomial(outcomes.cases, np.full(outcomes.cases, 1 / outcomes.cases))
     chosen = np.repeat(np.arange(outcomes.cases), counts)
     drawn = dataclasses.replace(outcomes, targets=outcomes.targets[chosen], predictions=outcomes.predictions[chosen])
-    measured = measure(outcomes)
-    assert_same(sample_metrics(outcomes, measured, counts[:, None].astype(float)), measure(drawn))
+    # A fit may fail for one class of the resample alone, of which a mean over classes then knows nothing.
+    metrics = [metric for metric in default_metrics() if metric.declared.resamples is None]
+    measured = measure(outcomes, metrics)
+    assert_same(sample_metrics(outcomes, measured, counts[:, None].astype(float)), measure(drawn, metrics))
 
 
 def test_undefined_resamples_are_where_the_cases_written_out_have_no_value():
@@ -115,7 +117,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 def test_intervals_lie_around_their_values(outcomes):
     measured = measure(outcomes)
     intervals = bootstrap(outcomes, measured, resamples=300)
-    for name in set(measured.overall) - {"ece"}:
+    for name in set(measured.overall) - {"ece", "ici"}:
         interval = intervals.overall[name]
         assert interval.low < measured.overall[name].value < interval.high, name
 

@@ -110,6 +110,27 @@ def test_one_of_another_task_or_with_needed_options_is_not_shown_by_itself() -> 
     assert metrics_named("benefit{threshold: 0.5}", known, "--metric")[0].key == "benefit{threshold: 0.5}"
 
 
+def test_one_that_sets_a_limit_has_its_interval_of_the_first_resamples() -> None:
+    known = registry(metric(), metric("few", resamples=50))
+    chosen = metrics_named("benefit, few", known, "--metric")
+    case = "multiclass", names(2), *classified(3, 97, 2)
+    both = evaluate_predictions("h", *case, resamples=120, metrics=chosen).metrics
+    first = evaluate_predictions("h", *case, resamples=50, metrics=chosen).metrics
+    assert both["few"].value == both["benefit"].value
+    assert (both["few"].low, both["few"].high) == pytest.approx((first["benefit"].low, first["benefit"].high))
+    assert both["benefit"].low != both["few"].low
+    assert both["few"].to_json()["resamples"] == 50 and "resamples" not in both["benefit"].to_json()
+    assert "resamples" not in first["few"].to_json()
+
+
+def test_one_that_is_not_measured_by_default_is_measured_if_it_is_named() -> None:
+    known = registry(metric(default=False))
+    assert "benefit" not in [each.key for each in installed_metrics(known)]
+    assert "benefit" in [each.key for each in installed_metrics(known, every=True)]
+    asked = with_asked(installed_metrics(known), metrics_named("benefit", known, "--metric"))
+    assert asked[-1].key == "benefit"
+
+
 @pytest.mark.parametrize(("typed", "says"), [
     ("benfit", r"--metric:1:1: there is no component 'metric.benfit' \[unknown-component\]"),
     ("auroc, benefit{threshold: 2}", r"--metric:1:27: option 'threshold' of metric.benefit cannot be 2"),
@@ -126,6 +147,7 @@ def test_what_is_typed_wrong_is_told_at_its_place(typed: str, says: str) -> None
 @pytest.mark.parametrize(("changed", "says"), [
     ({"label": " "}, "label is empty"), ({"tasks": ()}, "name tasks, such as"),
     ({"tasks": ("two words",)}, "name tasks, such as"), ({"better": "up"}, "better='up'; choose one of higher"),
+    ({"resamples": -1}, "resamples=-1; write 0 for a metric without an interval"),
 ])
 def test_declarations_that_are_refused(changed: dict[str, Any], says: str) -> None:
     with pytest.raises(ContractError, match=says):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fusionkit.evaluation.chosen_metrics import default_metrics
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
 
@@ -18,12 +19,16 @@ REGRESSION = ("mae", "rmse", "median_ae", "r2", "pearson", "spearman", "ccc", "b
               "proportional_bias", "line_slope", "line_intercept")
 
 
+def known():
+    return [metric for metric in default_metrics() if metric.key in CLASSIFICATION]
+
+
 def multiclass(targets, probabilities, classes):
-    return measure(collect("multiclass", classes, targets, probabilities))
+    return measure(collect("multiclass", classes, targets, probabilities), known())
 
 
 def multilabel(targets, probabilities, labels):
-    return measure(collect("multilabel", labels, targets, probabilities))
+    return measure(collect("multilabel", labels, targets, probabilities), known())
 
 
 def regression(targets, predictions, outputs=()):

@@ -44,8 +44,8 @@ def test_everything_is_written_and_nothing_else_is_left(reports, tmp_path):
     drawn = {
         f"{head}-{kind}.{suffix}"
         for head, kinds in {
-            "subtype": ("roc", "calibration", "risk", "confusion"),
-            "findings": ("roc", "calibration", "risk", "confusion"),
+            "subtype": ("roc", "precision-recall", "calibration", "decision", "risk", "confusion"),
+            "findings": ("roc", "precision-recall", "calibration", "decision", "risk", "confusion"),
             "age": ("values", "bland-altman"),
         }.items()
         for kind in kinds
@@ -209,10 +209,10 @@ def test_a_figure_written_again_replaces_the_old_one(reports, tmp_path):
 
 def test_the_table_has_a_row_for_each_metric(reports):
     rows = table(reports)
-    assert [row[:3] for row in rows[:2]] == [("subtype", "squamous", "AUROC"), ("subtype", "squamous", "accuracy")]
+    assert [row[1:3] for row in rows[:2]] == [("squamous", "AUROC"), ("squamous", "average precision")]
     assert {row[1] for row in rows} == {"squamous", "all classes", "mean of labels", "value"}
-    assert len(rows) == 3 * 10 + 13
-    assert len(table(reports, per_class=True)) == len(rows) + 10 * (3 + 2)
+    assert len(rows) == 3 * 16 + 13
+    assert len(table(reports, per_class=True)) == len(rows) + 16 * (3 + 2)
     assert all(len(row) == len(TABLE_COLUMNS) for row in rows)
 
 
@@ -245,6 +245,9 @@ def test_the_numbers_behind_a_figure_are_beside_it(reports, tmp_path):
     assert all((row["observed"] == "") == (row["cases"] == "0") for row in bins)
     ends = [(float(row["false_positive_rate"]), float(row["true_positive_rate"])) for row in rows("subtype-roc.csv")]
     assert (ends[0], ends[-1]) == ((0, 0), (1, 1))
+    steps = rows("subtype-precision-recall.csv")
+    assert float(steps[-1]["recall"]) == 1 and steps[-1]["precision"] == steps[-1]["prevalence"]
+    assert [float(row["threshold"]) for row in rows("subtype-decision.csv")] == [step / 100 for step in range(1, 100)]
     pairs, values = reports[3].curves.pairs[0], rows("age-values.csv")
     assert [float(row["true"]) for row in values] == pytest.approx(pairs.true, rel=1e-5)
 

@@ -162,3 +162,26 @@ def test_what_cannot_be_calibrated_is_refused(run: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert "--alpha cannot be 1" in said
     assert "has no validation cases [no-validation]" in said
+
+
+def test_a_threshold_is_chosen_on_validation_kept_and_applied(run: Path, study: Path, capsys: pytest.CaptureFixture[str]
+                                                              ) -> None:
+    try:
+        assert main(["calibrate", str(run), "--threshold", "sensitivity=0.95"]) == 0
+        kept = json.loads((run / "threshold.json").read_text())
+        (label,) = kept["heads"]["diagnosis"]["labels"]
+        assert kept["fitted_on"] == "validation" and label["cases"] == VALIDATION
+        assert label["figures"]["sensitivity"]["value"] >= 0.95
+        assert "malignant" in capsys.readouterr().out
+        made = study / "predicted.csv"
+        assert main(["predict", str(run), str(study / "data.yaml"), "--output", str(made)]) == 0
+        rows = table(made)
+        assert all((row["diagnosis"] == "malignant") == (float(row["diagnosis:malignant"]) >= label["value"] - 1e-6)
+                   for row in rows)
+        assert main(["evaluate", str(run), "-o", str(study / "at")]) == 0
+        test = [row for row in table(study / "at" / "predictions.csv") if row["diagnosis:target"] == "malignant"]
+        found = json.loads((study / "at" / "metrics.json").read_text())["heads"]["diagnosis"]["metrics"]["sensitivity"]
+        share = np.mean([float(row["diagnosis:malignant"]) >= label["value"] - 1e-6 for row in test])
+        assert found["value"] == pytest.approx(share, abs=2e-3)
+    finally:
+        (run / "threshold.json").unlink(missing_ok=True)

@@ -25,14 +25,26 @@ def add_arguments(parser: ArgumentParser) -> None:
                              "takes what the head tells (the default)")
     parser.add_argument("--include-training-cases", action="store_true",
                         help="allow fitting on training cases, which are refused by default")
+    parser.add_argument("--threshold", default="", metavar="RULE",
+                        help="choose the probability from which a case is positive instead: youden, cost=4, "
+                             "sensitivity=0.9, specificity=0.9, probability=4 or a number; saved in threshold.json")
     add_running_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Fit on the run's own validation cases, or on all cases of other data that have a target."""
+    from fusionkit.evaluation.thresholds import THRESHOLD
     from fusionkit.interface.calibrate import COLUMNS, calibrate
+    from fusionkit.interface.thresholds import COLUMNS as THRESHOLD_COLUMNS
+    from fusionkit.interface.thresholds import KeptThresholds
 
     made = calibrate(**given(args), console=console)
+    if isinstance(made, KeptThresholds):
+        console.table(THRESHOLD_COLUMNS, made.table(), right=(2, 4, 5))
+        console.line(f"\nsaved in {' and '.join(str(folder / THRESHOLD) for folder in made.folders)}: `fusionkit "
+                     "predict` and `fusionkit evaluate` use it; these figures are of the cases it was chosen on")
+        console.data([each.model_dump(mode="json") for each in made.thresholds])
+        return 0
     console.table(COLUMNS, made.table(), right=(1,))
     console.line(f"\nsaved in {made.folder / 'calibration.json'}: `fusionkit predict` and `fusionkit evaluate` use it")
     console.data(made.calibration.model_dump(mode="json"))

@@ -12,6 +12,8 @@ from fusionkit.evaluation.plots import (
     confusion,
     decision,
     group_curves,
+    net_benefit,
+    precision_recall,
     regression,
     reliability,
     risk,
@@ -23,7 +25,9 @@ from fusionkit.evaluation.report import HeadReport
 
 FIGURES: Sequence[HeadFigure] = (
     roc.FIGURE,
+    precision_recall.FIGURE,
     reliability.FIGURE,
+    net_benefit.FIGURE,
     agreement.FIGURE,
     group_curves.FIGURE,
     decision.FIGURE,

@@ -185,6 +185,8 @@ def _extremes(component: Metric, method: Any) -> Fault | None:
 
 def _direction(component: Metric, method: Any) -> Fault | None:
     """Predictions that are the targets are at least as good as others."""
+    if component.better == "neither":
+        return None
     once = np.ones((_CASES, 1))
     for right, other in zip(_examples(component, 1.0), _examples(component, 0.2), strict=True):
         for best, usual in zip(_subjects(method, right), _subjects(method, other), strict=True):

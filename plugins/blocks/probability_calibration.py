@@ -1,0 +1,141 @@
+"""Calibration of probabilities: logistic regressions of the outcome on the log odds. Contains no component.
+
+The curve is a logistic regression on a restricted cubic spline of the log odds, with knots at their quantiles 0.1, 0.5
+and 0.9, and from 200 events at 0.05, 0.35, 0.65 and 0.95: linear tails on the logit, in (0, 1), a function of weights.
+Source: Cox 1958, Two further applications of a model for binary regression, doi:10.1093/biomet/45.3-4.562; Harrell
+2015, Regression Modeling Strategies, 2.4.5; Austin and Steyerberg 2019, The Integrated Calibration Index,
+doi:10.1002/sim.8281.
+"""
+# Axes: M known cases, R columns of weights, K knots.
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from fusionkit_plugins.blocks.logistic_fit import log_odds, logistic_fit, sigmoid
+from fusionkit_plugins.blocks.undefined import no_case_of, no_other_case
+from fusionkit_plugins.blocks.weighted_quantiles import weighted_quantiles
+
+from fusionkit.api import Bools, ClassColumn, Floats
+
+CLIPPED = 1e-7
+MANY_EVENTS = 200
+_FEW_KNOTS, _MANY_KNOTS = (0.1, 0.5, 0.9), (0.05, 0.35, 0.65, 0.95)
+
+
+class Spline(NamedTuple):
+    """A fitted curve of each column of weights: `knots` (K, R), `coefficients` (K, R), NaN where there is none."""
+
+    knots: Floats
+    coefficients: Floats
+
+    def at(self, score: Floats) -> Floats:
+        """The observed probability by predicted ones: (M,) to (M, R)."""
+        with np.errstate(invalid="ignore", divide="ignore"):  # knots that coincide have no coefficients
+            found: Floats = sigmoid(log_odds(_terms(logit(score), self.knots), self.coefficients))
+        return found
+
+
+def logit(score: Floats) -> Floats:
+    """The log odds of probabilities, those of 0 and 1 clipped by 1e-7."""
+    inside = np.clip(np.asarray(score, dtype=np.float64), CLIPPED, 1 - CLIPPED)
+    found: Floats = np.log(inside) - np.log1p(-inside)
+    return found
+
+
+def recalibration(column: ClassColumn, weights: Floats) -> Floats:
+    """Intercept and slope of the log odds of the truth on the predicted ones, fitted together: (2, R)."""
+    predicted = logit(column.score)[:, None]
+    return logistic_fit([np.ones_like(predicted), predicted], column.truth, weights, start=(0.0, 1.0))
+
+
+def calibration_in_the_large(column: ClassColumn, weights: Floats) -> Floats:
+    """What must be added to the predicted log odds for the mean to be right: (R,)."""
+    predicted = logit(column.score)[:, None]
+    found: Floats = logistic_fit([np.ones_like(predicted)], column.truth, weights, start=(0.0,), offset=predicted)[0]
+    return found
+
+
+def splines(score: Floats, truth: Bools, weights: Floats) -> list[tuple[Bools, Spline]]:
+    """The curves of the columns of weights, as those with few and those with many events: which they are, and they."""
+    predicted = logit(score)
+    many = weights[truth].sum(axis=0) >= MANY_EVENTS
+    made = []
+    for columns, levels in ((~many, _FEW_KNOTS), (many, _MANY_KNOTS)):
+        if columns.any():
+            own = weights[:, columns]
+            knots = np.stack([weighted_quantiles(predicted, own, level) for level in levels])
+            good = (np.diff(knots, axis=0) > 1e-9).all(axis=0)
+            coefficients = np.full((len(knots), own.shape[1]), np.nan)
+            if good.any():
+                start = (0.0, 1.0, *[0.0] * (len(knots) - 2))
+                coefficients[:, good] = logistic_fit(_terms(predicted, knots[:, good]), truth, own[:, good],
+                                                     start=start)
+            made.append((columns, Spline(knots, coefficients)))
+    return made
+
+
+def gaps(column: ClassColumn, weights: Floats) -> Floats:
+    """The distance of the predicted probability of each case from the curve: (M, R), NaN where there is no curve."""
+    return column.once("gaps", weights, lambda: _gaps(column.score, column.truth, weights))
+
+
+def _gaps(score: Floats, truth: Bools, weights: Floats) -> Floats:
+    found = np.full(weights.shape, np.nan)
+    for columns, spline in splines(score, truth, weights):
+        found[:, columns] = np.abs(spline.at(score) - score[:, None])
+    return found
+
+
+def ici_of(score: Floats, truth: Bools, weights: Floats) -> Floats:
+    """The integrated calibration index of scores and truths: (R,), NaN where there is no curve."""
+    return mean_gap(_gaps(score, truth, weights), weights)
+
+
+def mean_gap(found: Floats, weights: Floats) -> Floats:
+    """The weighted mean of the distances, (M, R) both, to (R,)."""
+    total = weights.sum(axis=0)
+    mean: Floats = np.divide(np.einsum("mr,mr->r", found, weights), total, out=np.full(len(total), np.nan),
+                             where=total > 0)
+    return mean
+
+
+def quantile_of_gaps(column: ClassColumn, weights: Floats, level: float) -> Floats:
+    """A quantile of the distances: (R,)."""
+    found = gaps(column, weights)
+    there = ~np.isnan(found).any(axis=0)
+    return np.where(there, weighted_quantiles(np.where(there, found, 0.0), weights, level), np.nan)
+
+
+def no_fit(column: ClassColumn, fitted: Floats) -> str | None:
+    """Why a fit, (R,) of weights of one, has no value: a class is absent, or the cases are perfectly separated."""
+    why = no_case_of(column) or no_other_case(column)
+    if why or not np.isnan(fitted).any():
+        return why
+    if len(np.unique(column.score)) < 2:
+        return "all probabilities are equal"
+    return "perfectly separated: the fit diverges"
+
+
+def no_curve(column: ClassColumn) -> str | None:
+    """Why there is no curve, None if there is one."""
+    once = np.ones((len(column.score), 1))
+    why = no_fit(column, gaps(column, once)[0])
+    if why is None or not (column.truth.any() and not column.truth.all()):
+        return why
+    distinct = len(np.unique(column.score))
+    close = any((np.diff(spline.knots, axis=0) <= 1e-9).any() or distinct < len(spline.knots)
+                for _, spline in splines(column.score, column.truth, once))
+    return "too few distinct probabilities for a smooth curve" if close else why
+
+
+def _terms(value: Floats, knots: Floats) -> list[Floats]:
+    """One, the value, and the terms that bend it between the outer knots: (M,), (K, R) to K of (M, 1) or (M, R)."""
+    ahead = value[:, None]
+    last, before = knots[-1], knots[-2]
+    cubes = [np.maximum(ahead - knot, 0) ** 3 for knot in knots]
+    bent = [(cubes[place] - cubes[-2] * (last - knots[place]) / (last - before)
+             + cubes[-1] * (before - knots[place]) / (last - before)) / (last - knots[0]) ** 2
+            for place in range(len(knots) - 2)]
+    return [np.ones_like(ahead), ahead, *bent]

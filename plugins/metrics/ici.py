@@ -1,0 +1,34 @@
+"""Integrated calibration index: the mean distance of probabilities from a smooth curve of what was observed.
+
+The curve is a logistic regression on a restricted cubic spline of the log odds; other curves give other values.
+Source: Austin and Steyerberg 2019, The Integrated Calibration Index, doi:10.1002/sim.8281.
+"""
+# Axes: M known cases, R columns of weights.
+
+from __future__ import annotations
+
+from fusionkit_plugins.blocks.probability_calibration import gaps, mean_gap, no_curve
+
+from fusionkit.api import ClassColumn, Config, Floats, Metric
+
+
+class ICI:
+    """Of a perfectly calibrated network it is not 0: by chance the mean is about 0.57 / sqrt(cases)."""
+
+    def __init__(self, config: Config) -> None:
+        pass
+
+    def of_column(self, column: ClassColumn, weights: Floats) -> Floats:
+        """One class against the others: (M, R) to (R,)."""
+        return mean_gap(gaps(column, weights), weights)
+
+    def why_undefined(self, column: ClassColumn) -> str | None:
+        """The kind of case that there is none of, or that there is no curve."""
+        return no_curve(column)
+
+
+component = Metric(
+    "ici", Config, ICI, category="calibration", label="ICI",
+    tasks=("multiclass", "multilabel"), better="lower",
+    paper="doi:10.1002/sim.8281", resamples=200, place=108,
+)

@@ -1,0 +1,65 @@
+"""DeLong's variance, and decision curves: as recorded from libraries."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from recorded import GOLDEN
+
+from fusionkit.evaluation.decision_curve import at_prevalence, decision_curve, net_benefit
+from fusionkit.evaluation.delong import areas, auroc_difference, auroc_interval
+from fusionkit.evaluation.predictions import collect
+
+NAMES = ["binary", "binary_ties"]
+RECORDED = {name: json.loads((GOLDEN / "outcomes" / f"{name}.json").read_text()) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_delong_is_as_recorded(name: str) -> None:
+    test, wanted = RECORDED[name]["test"], RECORDED[name]["delong"]
+    truth, scores = np.array(test["y"]) == 1, np.array([test["p"], test["p_other"]])
+    found = areas(scores, truth)
+    assert found.auroc == pytest.approx(np.array(wanted["auc"]), abs=1e-9)
+    assert found.covariance == pytest.approx(np.array(wanted["covariance"]), abs=1e-9)
+    for score, bounds in zip(scores, wanted["interval_logit"], strict=True):
+        interval = auroc_interval(score, truth)
+        assert (interval.low, interval.high) == pytest.approx(tuple(bounds), abs=1e-9)
+    difference = auroc_difference(*scores, truth)
+    assert difference.value == pytest.approx(wanted["difference"], abs=1e-9)
+    assert (difference.low, difference.high) == pytest.approx(tuple(wanted["difference_interval"]), abs=1e-9)
+    assert difference.p == pytest.approx(wanted["p"], abs=1e-9)
+
+
+def test_equal_networks_do_not_differ_and_perfect_ones_have_no_interval() -> None:
+    truth, score = np.array([False, False, True, True]), np.array([0.1, 0.6, 0.5, 0.9])
+    same = auroc_difference(score, score, truth)
+    assert (same.value, same.p, same.note) == (0.0, 1.0, "equal for every pair")
+    perfect = auroc_interval(np.array([0.1, 0.2, 0.8, 0.9]), truth)
+    assert np.isnan(perfect.low) and perfect.note == "no DeLong interval: all pairs are in one order"
+    few = auroc_interval(score, np.array([False, False, False, True]))
+    assert np.isnan(few.low) and "fewer than 2 cases of a kind" in str(few.note)
+    assert "fewer than 2" in str(auroc_difference(score, score, np.array([False, False, False, True])).note)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decision_curves_are_as_recorded(name: str) -> None:
+    case = RECORDED[name]
+    test, wanted = case["test"], case["decision_curve"]
+    score, truth, thresholds = np.array(test["p"]), np.array(test["y"]), np.array(wanted["thresholds"])
+    outcomes = collect("multiclass", ["no", "yes"], truth, np.stack([1 - score, score], 1))
+    found = decision_curve(outcomes, outcomes.column(1), thresholds, resamples=80)
+    for key, own in (("net_benefit", found.net_benefit), ("treat_all", found.treat_all),
+                     ("net_interventions_avoided", found.avoided), ("standardised", found.standardised)):
+        assert own == pytest.approx(np.array(wanted[key]), abs=1e-9), key
+    assert at_prevalence(score, truth == 1, thresholds, 0.1) == pytest.approx(
+        np.array(wanted["net_benefit_prevalence_0.1"]), abs=1e-9)
+    weights = np.array(case["weights_seed0"])[:, None]
+    drawn = net_benefit(score, truth == 1, weights, np.array([0.2]))[0]
+    assert drawn[0, 0] == pytest.approx(case["resample_seed0"]["net_benefit_0_2"], abs=1e-9)
+    assert ((found.low <= found.net_benefit + 0.05) & (found.high >= found.net_benefit - 0.05)).all()
+    wide = (found.high - found.low) / 2 / 1.96
+    assert wide[:10] == pytest.approx(np.array(wanted["se"])[:10], rel=0.4)
+    assert (found.gain_low <= found.gain_high).all()
+    assert decision_curve(outcomes, outcomes.column(1), thresholds, resamples=0).to_json()["low"][0] is None
