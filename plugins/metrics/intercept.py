@@ -30,6 +30,6 @@ class Intercept:
 
 component = Metric(
     "intercept", Config, Intercept, category="calibration", label="calibration intercept",
-    tasks=("multiclass", "multilabel"), better="zero",
+    tasks=("multiclass", "multilabel"), better="neither",
     paper="doi:10.1093/biomet/45.3-4.562", resamples=200, place=102,
 )

@@ -25,5 +25,5 @@ class ObservedOverExpected:
 
 component = Metric(
     "oe", Config, ObservedOverExpected, category="calibration", label="observed / expected",
-    tasks=("multiclass", "multilabel"), better="one", default=False, place=106,
+    tasks=("multiclass", "multilabel"), better="neither", default=False, place=106,
 )

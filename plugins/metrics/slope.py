@@ -29,6 +29,6 @@ class Slope:
 
 component = Metric(
     "slope", Config, Slope, category="calibration", label="calibration slope",
-    tasks=("multiclass", "multilabel"), better="one",
+    tasks=("multiclass", "multilabel"), better="neither",
     paper="doi:10.1093/biomet/45.3-4.562", resamples=200, place=104,
 )

@@ -31,6 +31,6 @@ class Spiegelhalter:
 
 component = Metric(
     "spiegelhalter", Config, Spiegelhalter, category="calibration", label="Spiegelhalter's z",
-    tasks=("multiclass", "multilabel"), better="zero",
+    tasks=("multiclass", "multilabel"), better="neither",
     paper="doi:10.1002/sim.4780050506", default=False, place=112,
 )
