@@ -132,6 +132,9 @@ def test_what_is_shown_of_a_bundled_component_can_be_pasted(name: str, tmp_path:
     if kind.by_command or kind.by_head:
         assert shown["snippet"].startswith("fusionkit " if kind.by_command else "Head(")
         return
+    if shown["snippet"].startswith("fusionkit evaluate RUN --metric"):
+        assert shown["kind"] == "metric"
+        return
     pasted = to_plain(read(shown["snippet"]))
     if kind.in_data:
         told_of = pasted[kind.setting]["scan"]

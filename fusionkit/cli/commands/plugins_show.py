@@ -91,7 +91,7 @@ def _page(component: Declaration, provider: str, example: Example) -> Iterator[s
     from fusionkit.components.kinds import KIND_TABLE
 
     kind = KIND_TABLE[component.kind]
-    into = "a data file" if kind.in_data else "a terminal" if kind.by_command else (
+    into = "a data file" if kind.in_data else "a terminal" if kind.by_command or example.shown_only else (
         "a plugin of kind head" if kind.by_head else "a graph")
     yield f"\nto paste into {into}:" if example.setting else "\nto paste under 'nodes:'"
     yield "  " + example.snippet.replace("\n", "\n  ")

@@ -49,7 +49,7 @@ class Example:
     def part(self) -> dict[str, Any]:
         """What to paste into a graph or data file: a node by its name, or the setting that names the component."""
         kind = KIND_TABLE[self.component.kind]
-        if kind.by_command or kind.by_head:
+        if kind.by_command or kind.by_head or self.shown_only:
             return {}  # no file names it
         options = {"with": dict(self.options)} if self.options else {}
         if KIND_TABLE[self.component.kind].in_data:
@@ -71,6 +71,11 @@ class Example:
             self.component.name: dict(self.options)}
 
     @property
+    def shown_only(self) -> bool:
+        """Whether it is a metric that is shown and selects no epoch."""
+        return not getattr(self.component, "monitor", True)
+
+    @property
     def setting(self) -> str:
         """Where a file or command names the component, '' for one that is a node."""
         return KIND_TABLE[self.component.kind].setting
@@ -80,6 +85,8 @@ class Example:
         """The text of `part`, or the command or the declaration that names the component."""
         if KIND_TABLE[self.component.kind].by_head:
             return f'Head(..., task="{self.component.name}")'
+        if self.shown_only:
+            return f"fusionkit evaluate RUN --metric {typed_form(self.component.name, dict(self.options))}"
         if KIND_TABLE[self.component.kind].by_command:
             named = typed_form(self.component.name, dict(self.options))
             return f"fusionkit {self.setting} " + (f'"{named}"' if self.options else named)
