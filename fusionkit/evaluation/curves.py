@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
-from fusionkit.components.figures import GroupCurves
+from fusionkit.components.figures import GroupCurves, NetBenefit
 from fusionkit.components.outcomes import ClassColumn, Outcomes
 from fusionkit.components.task import Agreement
 from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES, calibration_bin
 from fusionkit.evaluation.decision_curves import MOST_RESAMPLES, DecisionCurve
+from fusionkit.evaluation.net_benefit import class_benefit
 
 Given = TypeVar("Given")
 
@@ -118,11 +119,14 @@ def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0) -> Curves:
     """The curves of one head, by its task; intervals of decision curves are from at most 200 resamples."""
     if not outcomes.cases:
         return Curves()
+
+    def decided(benefits: Sequence[NetBenefit]) -> tuple[DecisionCurve, ...]:
+        return tuple(DecisionCurve(benefit, outcomes, seed, min(resamples, MOST_RESAMPLES)) for benefit in benefits)
+
     if outcomes.method is not None:
-        method, most = outcomes.method, min(resamples, MOST_RESAMPLES)
+        method = outcomes.method
         return Curves(agreements=_given(method.agreements, outcomes), groups=_given(method.group_curves, outcomes),
-                      decisions=tuple(DecisionCurve(benefit, outcomes, seed, most)
-                                      for benefit in _given(method.benefits, outcomes)))
+                      decisions=decided(_given(method.benefits, outcomes)))
     if outcomes.form == "values":
         return Curves(pairs=tuple(_pairs(outcomes, index) for index in range(len(outcomes.classes))))
     columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
@@ -130,10 +134,12 @@ def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0) -> Curves:
     if outcomes.form == "labels":
         confusion = tuple(_label_confusion(column) for column in columns)
         return Curves(tuple(_roc(column) for column in columns), reliability, confusion,
+                      decisions=decided([class_benefit(column) for column in columns if len(column.truth)]),
                       precision_recall=tuple(_precision_recall(column) for column in columns))
     confusion = (_confusion("", outcomes.classes, outcomes.targets.astype(np.int64), outcomes.predicted_class()),)
     shown = columns[1:] if outcomes.binary else columns
     return Curves(tuple(_roc(column) for column in shown), reliability, confusion,
+                  decisions=decided([class_benefit(columns[1])] if outcomes.binary else []),
                   precision_recall=tuple(_precision_recall(column) for column in shown))
 
 

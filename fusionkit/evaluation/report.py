@@ -18,7 +18,6 @@ from fusionkit.evaluation.bootstrap import LEVEL, Interval, bootstrap
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
-from fusionkit.evaluation.decision_curve import BinaryDecisionCurve, decision_curve
 from fusionkit.evaluation.delong import auroc_interval
 from fusionkit.evaluation.formatting import MetricResult, figures, joined, short
 from fusionkit.evaluation.metrics import measure
@@ -67,7 +66,6 @@ class HeadReport:
     recalibrated: tuple[Reliability, ...] = field(default=(), repr=False, compare=False)
     unit: str = ""
     found: Task | None = field(default=None, repr=False, compare=False)
-    decisions: tuple[BinaryDecisionCurve, ...] = field(default=(), repr=False, compare=False)
     delong: Mapping[str, Interval] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -105,7 +103,8 @@ class HeadReport:
                             *(groups.to_json() for groups in self.curves.agreements)],
             "recalibrated": [bins.to_json() for bins in self.recalibrated],
             "trust": self.trust.to_json(),
-            **({"decision_curves": [curve.to_json() for curve in self.decisions]} if self.decisions else {}),
+            **({"decision_curves": [curve.to_json() for curve in self.curves.decisions]}
+               if self.curves.decisions else {}),
             **({"auroc_delong": {of: {"low": short(_known(each.low)), "high": short(_known(each.high)),
                                       "note": each.note} for of, each in self.delong.items()}} if self.delong else {}),
         }
@@ -175,7 +174,6 @@ def evaluate_predictions(
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
         reliability_of(replace(outcomes, predictions=calibrated.values)),
         found=declared,
-        decisions=_decisions(outcomes, seed, resamples),
         delong=_delong(outcomes),
     )
 
@@ -189,10 +187,6 @@ def _decided(outcomes: Outcomes) -> list[ClassColumn]:
     if not outcomes.cases or outcomes.method is not None or not (outcomes.form == "labels" or outcomes.binary):
         return []
     return [column for column in outcomes.columns() if len(column.truth)]
-
-
-def _decisions(outcomes: Outcomes, seed: int, resamples: int) -> tuple[BinaryDecisionCurve, ...]:
-    return tuple(decision_curve(outcomes, column, seed=seed, resamples=resamples) for column in _decided(outcomes))
 
 
 def _delong(outcomes: Outcomes) -> dict[str, Interval]:

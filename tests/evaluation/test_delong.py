@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from recorded import GOLDEN
 
-from fusionkit.evaluation.decision_curve import at_prevalence, decision_curve, net_benefit
+from fusionkit.evaluation.decision_curves import DecisionCurve
 from fusionkit.evaluation.delong import areas, auroc_difference, auroc_interval
+from fusionkit.evaluation.net_benefit import at_prevalence, class_benefit, net_benefits
 from fusionkit.evaluation.predictions import collect
 
 NAMES = ["binary", "binary_ties"]
@@ -49,17 +50,18 @@ def test_decision_curves_are_as_recorded(name: str) -> None:
     test, wanted = case["test"], case["decision_curve"]
     score, truth, thresholds = np.array(test["p"]), np.array(test["y"]), np.array(wanted["thresholds"])
     outcomes = collect("multiclass", ["no", "yes"], truth, np.stack([1 - score, score], 1))
-    found = decision_curve(outcomes, outcomes.column(1), thresholds, resamples=80)
-    for key, own in (("net_benefit", found.net_benefit), ("treat_all", found.treat_all),
+    benefit = class_benefit(outcomes.column(1), thresholds)
+    found = DecisionCurve(benefit, outcomes, seed=0, resamples=80).numbers
+    for key, own in (("net_benefit", found.acting), ("treat_all", found.on_all),
                      ("net_interventions_avoided", found.avoided), ("standardised", found.standardised)):
         assert own == pytest.approx(np.array(wanted[key]), abs=1e-9), key
     assert at_prevalence(score, truth == 1, thresholds, 0.1) == pytest.approx(
         np.array(wanted["net_benefit_prevalence_0.1"]), abs=1e-9)
     weights = np.array(case["weights_seed0"])[:, None]
-    drawn = net_benefit(score, truth == 1, weights, np.array([0.2]))[0]
+    drawn = net_benefits(score, truth == 1, weights, np.array([0.2]))[0]
     assert drawn[0, 0] == pytest.approx(case["resample_seed0"]["net_benefit_0_2"], abs=1e-9)
-    assert ((found.low <= found.net_benefit + 0.05) & (found.high >= found.net_benefit - 0.05)).all()
+    assert ((found.low <= found.acting + 0.05) & (found.high >= found.acting - 0.05)).all()
     wide = (found.high - found.low) / 2 / 1.96
     assert wide[:10] == pytest.approx(np.array(wanted["se"])[:10], rel=0.4)
     assert (found.gain_low <= found.gain_high).all()
-    assert decision_curve(outcomes, outcomes.column(1), thresholds, resamples=0).to_json()["low"][0] is None
+    assert DecisionCurve(benefit, outcomes, seed=0, resamples=0).to_json()["low"][0] is None
