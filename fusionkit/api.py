@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fusionkit.components.metric import MetricMethod as MetricMethod
     from fusionkit.components.optimiser import Optimiser as Optimiser
     from fusionkit.components.outcomes import ClassColumn as ClassColumn
+    from fusionkit.components.outcomes import Kept as Kept
     from fusionkit.components.outcomes import Outcomes as Outcomes
     from fusionkit.components.outcomes import SurvivalColumn as SurvivalColumn
     from fusionkit.components.outcomes import ValueColumn as ValueColumn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -70,6 +71,29 @@ def read_json(path: str | Path) -> Any:
         return json.loads(raw.decode("utf-8"))
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
+
+
+def sha256_of(path: str | Path) -> str | None:
+    """The SHA-256 of a regular file, None if it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with opened(path) as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except (OSError, ValueError):
+        return None
+    return digest.hexdigest()
+
+
+def formatted_json(path: str | Path, form: str) -> dict[str, Any]:
+    """What a JSON file of ours holds, whose key `form` says that it is of the first form, without that key.
+
+    Raises: OSError or ValueError if it cannot be read, or is something else.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict) or data.pop(form, None) != 1:
+        raise ValueError("it was written by another version of fusionkit")
+    return data
 
 
 @contextmanager

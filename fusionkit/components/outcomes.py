@@ -138,6 +138,24 @@ class Outcomes:
         return np.argmax(self.predictions, axis=1) if self.cases else np.zeros(0, dtype=np.int64)
 
 
+@dataclass(slots=True)
+class Kept:
+    """What is computed of cases for some weights, kept while these are the last: several metrics need the same.
+
+    Columns may share one, for what is the same of all of them.
+    """
+
+    _found: dict[str, tuple[Floats, Any]] = field(default_factory=dict)
+
+    def once(self, key: str, weights: Floats, make: Callable[[], Made]) -> Made:
+        """What `make` gives for these weights, the object itself, not equal ones."""
+        kept = self._found.get(key)
+        if kept is None or kept[0] is not weights:
+            kept = self._found[key] = (weights, make())
+        found: Made = kept[1]
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class ClassColumn:
     """One class against all others: `truth`, `predicted` and `score` over the cases that are `known`.
@@ -152,27 +170,15 @@ class ClassColumn:
     predicted: Bools
     score: Floats
     beyond: tuple[Bools, Floats] | None = None
-    _counted: list[tuple[Floats, Floats]] = field(default_factory=list, init=False, repr=False, compare=False)
-    _found: dict[str, tuple[Floats, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def once(self, key: str, weights: Floats, make: Callable[[], Made]) -> Made:
-        """What `make` gives, kept for these weights: several metrics need the same fit."""
-        kept = self._found.get(key)
-        if kept is None or kept[0] is not weights:
-            kept = self._found[key] = (weights, make())
-        found: Made = kept[1]
-        return found
+    kept: Kept = field(default_factory=Kept, repr=False, compare=False)
 
     def counts(self, weights: Floats) -> Floats:
-        """Weights of true positives, false negatives, false positives and true negatives: (M, R) to (4, R).
+        """Weights of true positives, false negatives, false positives and true negatives: (M, R) to (4, R)."""
+        return self.kept.once("counts", weights, lambda: self._kinds().astype(np.float64) @ weights)
 
-        Several metrics ask for those of the same weights, so the last are kept.
-        """
-        if not self._counted or self._counted[0][0] is not weights:
-            truth, predicted = self.truth, self.predicted
-            kinds = np.stack([truth & predicted, truth & ~predicted, ~truth & predicted, ~truth & ~predicted])
-            self._counted[:] = [(weights, kinds.astype(np.float64) @ weights)]
-        return self._counted[0][1]
+    def _kinds(self) -> Bools:
+        truth, predicted = self.truth, self.predicted
+        return np.stack([truth & predicted, truth & ~predicted, ~truth & predicted, ~truth & ~predicted])
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +212,4 @@ class SurvivalColumn:
     survival: Floats
     risk: Floats
     training: TrainingOutcomes | None = None
-    _found: dict[str, tuple[Floats, Any]] = field(default_factory=dict, repr=False, compare=False)
-
-    def once(self, key: str, weights: Floats, make: Callable[[], Made]) -> Made:
-        """What `make` gives, kept for these weights: several metrics need the same, and some of it at every horizon."""
-        kept = self._found.get(key)
-        if kept is None or kept[0] is not weights:
-            kept = self._found[key] = (weights, make())
-        found: Made = kept[1]
-        return found
+    kept: Kept = field(default_factory=Kept, repr=False, compare=False)

@@ -22,7 +22,7 @@ from fusionkit.evaluation.formatting import joined, short
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.proportions import wilson
 from fusionkit.evaluation.threshold_rules import ThresholdRule
-from fusionkit.files import read_json, write_json
+from fusionkit.files import formatted_json, write_json
 
 THRESHOLD, FORMAT = "threshold.json", "fusionkit-threshold"
 FEWEST_OF_A_KIND = 20
@@ -168,10 +168,7 @@ def read_thresholds(folder: Path, heads: Mapping[str, tuple[str, tuple[str, ...]
     if not path.exists():
         return None
     try:
-        data = read_json(path)
-        if not isinstance(data, dict) or data.pop(FORMAT, None) != 1:
-            raise ValueError("it was written by another version of fusionkit")
-        found = Thresholds.model_validate(data)
+        found = Thresholds.model_validate(formatted_json(path, FORMAT))
         for name, head in found.heads.items():
             if heads.get(name) != (head.task, head.names) or \
                     [each.label for each in head.labels] != list(head.names[-len(head.labels):]):

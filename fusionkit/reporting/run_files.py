@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import DataError, Diagnostic, UserError
-from fusionkit.files import opened, plain_json, read_text
+from fusionkit.files import plain_json, read_text, sha256_of
 from fusionkit.runs.cases_record import CASES
 from fusionkit.runs.cohort_record import COHORT
 from fusionkit.runs.folder import DATA, PREPROCESSING, RUN
@@ -89,20 +88,9 @@ class RunFiles:
         """Name, size in bytes and SHA-256 of the files that make the run."""
         folders = dict.fromkeys((self.folder, *self.trainings))
         for path in sorted(path for folder in folders for path in folder.glob("*") if path.suffix in _HASHED):
-            found = _sha256(path)
+            found = sha256_of(path)
             if found is not None:
                 yield path.relative_to(self.folder).as_posix(), path.stat().st_size, found
-
-
-def _sha256(path: Path) -> str | None:
-    digest = hashlib.sha256()
-    try:
-        with opened(path) as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except (OSError, ValueError):
-        return None
-    return digest.hexdigest()
 
 
 def is_comparison(folder: Path) -> bool:

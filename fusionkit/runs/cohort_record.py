@@ -5,7 +5,6 @@ Only counts and statistics of at least `FEWEST` cases are kept: a run folder doe
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from fusionkit.arrays import Floats
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.formatting import short
-from fusionkit.files import opened, write_json
+from fusionkit.files import sha256_of, write_json
 
 COHORT = "cohort.json"
 VERSION = 1
@@ -46,7 +45,7 @@ def cohort_record(cohort: Cohort, parts: Mapping[str, Sequence[int]]) -> dict[st
     groups = [(part, *group) for part, rows in {_ALL: every, **parts}.items() for group in _by_outcome(cohort, rows)]
     return {
         "fusionkit-cohort": VERSION,
-        "files": {path.name: _sha256(path) for path in (description.file, description.cases)},
+        "files": {path.name: sha256_of(path) for path in (description.file, description.cases)},
         "table": description.cases.name,
         "cases": len(cohort),
         "patients": _patients(cohort, every),
@@ -56,17 +55,6 @@ def cohort_record(cohort: Cohort, parts: Mapping[str, Sequence[int]]) -> dict[st
         "columns_left_out": max(0, len(columns) - MOST_COLUMNS),
         "characteristics": [_characteristic(column, groups) for column in columns[:MOST_COLUMNS]],
     }
-
-
-def _sha256(path: Path) -> str | None:
-    digest = hashlib.sha256()
-    try:
-        with opened(path) as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except (OSError, ValueError):
-        return None
-    return digest.hexdigest()
 
 
 def _patients(cohort: Cohort, rows: Sequence[int]) -> int | None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from fusionkit_plugins.blocks.logistic_fit import log_odds, logistic_fit, sigmoid
+from fusionkit_plugins.blocks.restricted_spline import quantile_of_distances, spline_terms
 from fusionkit_plugins.blocks.undefined import no_case_of, no_other_case
 from fusionkit_plugins.blocks.weighted_quantiles import weighted_quantiles
 
@@ -33,7 +34,7 @@ class Spline(NamedTuple):
     def at(self, score: Floats) -> Floats:
         """The observed probability by predicted ones: (M,) to (M, R)."""
         with np.errstate(invalid="ignore", divide="ignore"):  # knots that coincide have no coefficients
-            found: Floats = sigmoid(log_odds(_terms(logit(score), self.knots), self.coefficients))
+            found: Floats = sigmoid(log_odds(spline_terms(logit(score), self.knots), self.coefficients))
         return found
 
 
@@ -70,7 +71,7 @@ def splines(score: Floats, truth: Bools, weights: Floats) -> list[tuple[Bools, S
             coefficients = np.full((len(knots), own.shape[1]), np.nan)
             if good.any():
                 start = (0.0, 1.0, *[0.0] * (len(knots) - 2))
-                coefficients[:, good] = logistic_fit(_terms(predicted, knots[:, good]), truth, own[:, good],
+                coefficients[:, good] = logistic_fit(spline_terms(predicted, knots[:, good]), truth, own[:, good],
                                                      start=start)
             made.append((columns, Spline(knots, coefficients)))
     return made
@@ -78,7 +79,7 @@ def splines(score: Floats, truth: Bools, weights: Floats) -> list[tuple[Bools, S
 
 def gaps(column: ClassColumn, weights: Floats) -> Floats:
     """The distance of the predicted probability of each case from the curve: (M, R), NaN where there is no curve."""
-    return column.once("gaps", weights, lambda: _gaps(column.score, column.truth, weights))
+    return column.kept.once("gaps", weights, lambda: _gaps(column.score, column.truth, weights))
 
 
 def _gaps(score: Floats, truth: Bools, weights: Floats) -> Floats:
@@ -103,9 +104,7 @@ def mean_gap(found: Floats, weights: Floats) -> Floats:
 
 def quantile_of_gaps(column: ClassColumn, weights: Floats, level: float) -> Floats:
     """A quantile of the distances: (R,)."""
-    found = gaps(column, weights)
-    there = ~np.isnan(found).any(axis=0)
-    return np.where(there, weighted_quantiles(np.where(there, found, 0.0), weights, level), np.nan)
+    return quantile_of_distances(gaps(column, weights), weights, level)
 
 
 def no_fit(column: ClassColumn, fitted: Floats) -> str | None:
@@ -128,14 +127,3 @@ def no_curve(column: ClassColumn) -> str | None:
     close = any((np.diff(spline.knots, axis=0) <= 1e-9).any() or distinct < len(spline.knots)
                 for _, spline in splines(column.score, column.truth, once))
     return "too few distinct probabilities for a smooth curve" if close else why
-
-
-def _terms(value: Floats, knots: Floats) -> list[Floats]:
-    """One, the value, and the terms that bend it between the outer knots: (M,), (K, R) to K of (M, 1) or (M, R)."""
-    ahead = value[:, None]
-    last, before = knots[-1], knots[-2]
-    cubes = [np.maximum(ahead - knot, 0) ** 3 for knot in knots]
-    bent = [(cubes[place] - cubes[-2] * (last - knots[place]) / (last - before)
-             + cubes[-1] * (before - knots[place]) / (last - before)) / (last - knots[0]) ** 2
-            for place in range(len(knots) - 2)]
-    return [np.ones_like(ahead), ahead, *bent]

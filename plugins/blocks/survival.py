@@ -149,7 +149,7 @@ def of_events(seen: Followed, event: Bools, weights: Floats, power: int = 1) -> 
 
 def followed_at(column: SurvivalColumn, weights: Floats, censored_as: str) -> Followed:
     """The same for the cases at a horizon, found once for all horizons and metrics."""
-    return column.once(f"followed {censored_as}", weights, lambda: followed(
+    return column.kept.once(f"followed {censored_as}", weights, lambda: followed(
         column.time, getattr(column, "happened", column.event), weights, censored_as, column.training))
 
 

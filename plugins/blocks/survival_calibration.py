@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from fusionkit_plugins.blocks.cox_fit import cox_fit, cumulative_hazard
+from fusionkit_plugins.blocks.restricted_spline import quantile_of_distances, spline_terms
 from fusionkit_plugins.blocks.survival import none_beyond
 from fusionkit_plugins.blocks.weighted_quantiles import weighted_quantiles
 
@@ -29,7 +30,7 @@ def too_few(column: SurvivalColumn) -> str | None:
 
 def smooth_risks(column: SurvivalColumn, weights: Floats) -> Floats:
     """The smooth observed probability for each case, (M, R), NaN where there is none; kept for several metrics."""
-    return column.once(f"smooth {column.horizon}", weights, lambda: _smooth(column, weights))
+    return column.kept.once(f"smooth {column.horizon}", weights, lambda: _smooth(column, weights))
 
 
 def gaps(column: SurvivalColumn, weights: Floats) -> Floats:
@@ -40,10 +41,7 @@ def gaps(column: SurvivalColumn, weights: Floats) -> Floats:
 
 def quantile_of_gaps(column: SurvivalColumn, weights: Floats, level: float) -> Floats:
     """A quantile of these distances: (R,)."""
-    found = gaps(column, weights)
-    there = ~np.isnan(found).any(axis=0)
-    value = weighted_quantiles(np.where(there, found, 0.0), weights, level)
-    return np.where(there, value, np.nan)
+    return quantile_of_distances(gaps(column, weights), weights, level)
 
 
 def _smooth(column: SurvivalColumn, weights: Floats) -> Floats:
@@ -56,7 +54,9 @@ def _smooth(column: SurvivalColumn, weights: Floats) -> Floats:
     good = (np.diff(knots, axis=0) > 1e-9).all(axis=0) & (events >= _FEWEST_DRAWN)
     if not good.any():
         return nothing
-    features = _spline(spread[:, None], knots[:, good])
+    # Without the constant: the baseline hazard has it.
+    features = np.stack([np.broadcast_to(term, (len(spread), int(good.sum())))
+                         for term in spline_terms(spread, knots[:, good])[1:]])
     own = weights[:, good]
     fit = cox_fit(features, column.time, column.event, own)
     there = np.isfinite(fit.coefficients).all(axis=0)
@@ -65,12 +65,3 @@ def _smooth(column: SurvivalColumn, weights: Floats) -> Floats:
     hazard = cumulative_hazard(log_hazard, column.time, column.event, own, column.horizon)
     nothing[:, good] = np.where(there, -np.expm1(-hazard * np.exp(log_hazard)), np.nan)
     return nothing
-
-
-def _spline(values: Floats, knots: Floats) -> Floats:
-    """The value and its one non-linear term: (M, 1), (3, R) to (2, M, R)."""
-    first, middle, last = knots
-    cubes = [np.maximum(values - knot, 0) ** 3 for knot in knots]
-    bent = (cubes[0] - cubes[1] * (last - first) / (last - middle) + cubes[2] * (middle - first) / (last - middle)) \
-        / (last - first) ** 2
-    return np.stack([np.broadcast_to(values, bent.shape), bent])

@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from pydantic import Field
 
-from fusionkit.api import Config, Floats, ValueColumn, level_of, quantile_name
+from fusionkit.api import Config, Floats, ValueColumn, level_of, quantile_name, ratio
 
 READS = ("sd", "q*")
 """The names of numbers that give intervals."""
@@ -38,11 +38,28 @@ def told_interval(column: ValueColumn, level: float) -> tuple[Floats, Floats] | 
     return None
 
 
-def why_no_interval(column: ValueColumn, level: float) -> str | None:
-    """That the head does not tell the ends."""
-    if told_interval(column, level) is not None:
-        return None
-    return f"the head tells neither 'sd' nor both ends of an interval of {level:g}"
+class MeanOverIntervals:
+    """The mean of a number of each case and its interval, which `of_each` gives; undefined where none is told."""
+
+    def __init__(self, config: IntervalConfig) -> None:
+        self.level = config.level
+
+    def of_column(self, column: ValueColumn, weights: Floats) -> Floats:
+        """One output: (M, R) to (R,)."""
+        ends = told_interval(column, self.level)
+        if ends is None:
+            return np.full(weights.shape[1], np.nan)
+        return ratio(self.of_each(*ends, column.truth) @ weights, weights.sum(axis=0))
+
+    def of_each(self, low: Floats, high: Floats, truth: Floats) -> Floats:
+        """The number of each case: three of (M,) to (M,)."""
+        raise NotImplementedError
+
+    def why_undefined(self, column: ValueColumn) -> str | None:
+        """That the head does not tell the ends."""
+        if told_interval(column, self.level) is not None:
+            return None
+        return f"the head tells neither 'sd' nor both ends of an interval of {self.level:g}"
 
 
 def told_quantiles(column: ValueColumn) -> dict[float, Floats]:

@@ -3,28 +3,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-from fusionkit_plugins.blocks.told_intervals import READS, IntervalConfig, told_interval, why_no_interval
+from fusionkit_plugins.blocks.told_intervals import READS, IntervalConfig, MeanOverIntervals
 
-from fusionkit.api import Floats, Metric, ValueColumn, ratio
+from fusionkit.api import Floats, Metric
 
 
-class IntervalWidth:
+class IntervalWidth(MeanOverIntervals):
     """In the unit of the target."""
 
-    def __init__(self, config: IntervalConfig) -> None:
-        self.level = config.level
-
-    def of_column(self, column: ValueColumn, weights: Floats) -> Floats:
-        """One output: (M, R) to (R,)."""
-        ends = told_interval(column, self.level)
-        if ends is None:
-            return np.full(weights.shape[1], np.nan)
-        return ratio((ends[1] - ends[0]) @ weights, weights.sum(axis=0))
-
-    def why_undefined(self, column: ValueColumn) -> str | None:
-        """That the head does not tell the ends."""
-        return why_no_interval(column, self.level)
+    def of_each(self, low: Floats, high: Floats, truth: Floats) -> Floats:
+        """Its width."""
+        return high - low
 
 
 component = Metric(

@@ -25,6 +25,7 @@ from fusionkit.api import (
     Config,
     Floats,
     GroupCurves,
+    Kept,
     NetBenefit,
     Outcomes,
     PartFault,
@@ -183,13 +184,13 @@ class Survival(TaskMethod):
     def measured(self, outcomes: Outcomes) -> Iterator[SurvivalColumn]:
         """The cases at each horizon."""
         time, event = outcomes.targets.T
-        found: dict[str, Any] = {}
+        kept = Kept()
         everyone: Bools = np.ones(outcomes.cases, dtype=np.bool_)
         for index, name in enumerate(outcomes.classes):
             survival = outcomes.predictions[:, index]
             risk = 1 - survival if outcomes.risk is None else outcomes.risk
             yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk, outcomes.training,
-                                 found)
+                                 kept)
 
     def agreements(self, outcomes: Outcomes) -> Sequence[Agreement]:
         """At each horizon the share with the event, in thirds by predicted risk, with 100 events in fifths."""

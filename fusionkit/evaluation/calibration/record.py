@@ -20,7 +20,7 @@ from fusionkit.evaluation.calibration.conformal import class_thresholds, fewest_
 from fusionkit.evaluation.calibration.intervals import NEEDS, Made, Wanted, Way, fit_interval, interval_of, way_of
 from fusionkit.evaluation.calibration.spread import CoverageSpread, coverage_spread
 from fusionkit.evaluation.calibration.temperature import fit_temperature, tempered
-from fusionkit.files import read_json, write_json
+from fusionkit.files import formatted_json, write_json
 from fusionkit.registry.tasks import task_named
 
 # Axes: N cases, K classes, labels or values.
@@ -262,10 +262,7 @@ def read_calibration(folder: Path, heads: Mapping[str, tuple[str | Task, tuple[s
     if not path.exists():
         return None
     try:
-        data = read_json(path)
-        if not isinstance(data, dict) or data.pop(FORMAT, None) != 1:
-            raise ValueError("it was written by another version of fusionkit")
-        found = Calibration.model_validate(data)
+        found = Calibration.model_validate(formatted_json(path, FORMAT))
         for name, head in found.heads.items():
             own = heads.get(name)
             _check(name, head, own and (task_named(own[0]), own[1]))
