@@ -93,6 +93,7 @@ class HeadReport:
                 "resampled": unit,
                 "seed": self.seed,
             },
+            "labels": dict(self.labels),
             "metrics": {name: metric.to_json() for name, metric in self.metrics.items()},
             "per_class": {
                 of: {name: metric.to_json() for name, metric in metrics.items()}

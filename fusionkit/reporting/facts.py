@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from fusionkit.evaluation.formatting import MetricResult
-from fusionkit.reporting.run_files import RunFiles
+from fusionkit.reporting.run_files import RunFiles, named
 from fusionkit.syntax.writer import write_in_braces
 
 _Found = Iterator["Fact"]
@@ -57,14 +57,14 @@ def main_metrics(run: RunFiles) -> _Found:
     """The first metric of each head."""
     for head, found in run.heads.items():
         for name, metric in list(found["metrics"].items())[:1]:
-            yield Fact(f"{head}: {name} {metric_text(metric)}, {found['counts']['cases']} cases",
+            yield Fact(f"{head}: {named(found, name)} {metric_text(metric)}, {found['counts']['cases']} cases",
                        f"metrics.json: heads.{head}.metrics.{name}")
 
 
 def performance(run: RunFiles) -> _Found:
     """Every metric of each head."""
     for head, found in run.heads.items():
-        told = "; ".join(f"{name} {metric_text(metric)}" for name, metric in found["metrics"].items())
+        told = "; ".join(f"{named(found, name)} {metric_text(metric)}" for name, metric in found["metrics"].items())
         yield Fact(f"{head}, {found['counts']['cases']} cases: {told}", f"metrics.json: heads.{head}.metrics")
 
 
@@ -202,7 +202,8 @@ def measures(run: RunFiles) -> _Found:
     """The metrics, and how their intervals were made."""
     for head, found in run.heads.items():
         way = found["interval"]
-        yield Fact(f"{head}: {', '.join(found['metrics'])}; {100 * way['level']:g} % intervals by {way['method']}, "
+        every = ", ".join(named(found, name) for name in found["metrics"])
+        yield Fact(f"{head}: {every}; {100 * way['level']:g} % intervals by {way['method']}, "
                    f"{way['resamples']} resamples of {way['resampled']}s, seed {way['seed']}",
                    f"metrics.json: heads.{head}")
 

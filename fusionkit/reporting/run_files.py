@@ -93,6 +93,11 @@ class RunFiles:
                 yield path.relative_to(self.folder).as_posix(), path.stat().st_size, found
 
 
+def named(head: Mapping[str, Any], metric: str) -> str:
+    """What a metric is called for readers; its id in files that were written before they held names."""
+    return str(head.get("labels", {}).get(metric, metric))
+
+
 def is_comparison(folder: Path) -> bool:
     """Whether the folder is that of a comparison, finished or not."""
     return (folder / IDENTITY).is_file()

@@ -13,7 +13,7 @@ from fusionkit.reporting.case_flow import CaseFlow, flow_svg
 from fusionkit.reporting.characteristics import characteristic_tables
 from fusionkit.reporting.checklists import CHECKLISTS, filled
 from fusionkit.reporting.facts import TOPICS, metric_text
-from fusionkit.reporting.run_files import MISSING, NOT_RECORDED, SUBGROUPS, RunFiles
+from fusionkit.reporting.run_files import MISSING, NOT_RECORDED, SUBGROUPS, RunFiles, named
 from fusionkit.reporting.training_curves import STEM
 
 _MOST_EXPLAINED = 24
@@ -89,9 +89,9 @@ def _metrics(run: RunFiles) -> Iterator[str]:
         yield _absent(f"The run is not evaluated. To evaluate it: fusionkit evaluate {run.folder.name}")
     for head, found in run.heads.items():
         yield f"<h3>{escape(head)}</h3>"
-        every = {"": found["metrics"], **found["per_class"]}
+        every = {"all": found["metrics"], **found["per_class"]}
         yield table(("of", "metric", "value (95 % interval)", "note"), [
-            (of, name, metric_text(metric), metric.get("note") or "") for of, metrics in every.items()
+            (of, named(found, name), metric_text(metric), metric.get("note") or "") for of, metrics in every.items()
             for name, metric in metrics.items()])
         yield _matrices(found)
     yield bullets(fact.text for fact in TOPICS["measures"](run))

@@ -39,7 +39,7 @@ def test_a_run_gives_a_page_a_sheet_and_a_card(run: Path, tmp_path: Path) -> Non
     assert "<b>north</b>" not in page and html.escape("<b>north</b>") in page
     assert "://" not in re.sub(r"base64,[^\"]*", "", page) and "<script" not in page
     auroc = json.loads((run / "metrics.json").read_text())["heads"]["result"]["metrics"]["auroc"]["value"]
-    assert f"{auroc:.3f}" in page and f"auroc {auroc:.3f}" in (tmp_path / "model_card.md").read_text().replace("\\", "")
+    assert f"{auroc:.3f}" in page and f"AUROC {auroc:.3f}" in (tmp_path / "model_card.md").read_text().replace("\\", "")
     assert "44 cases of 22 patients" in (tmp_path / "case-flow.svg").read_text()
     assert "patients in more than one part: 0" in page
 
