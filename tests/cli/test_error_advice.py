@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import SafetensorError
+from small_study import without_plots as without_plots
 from tiny_study import write_study
 
 from fusionkit.cli.advice import REPORT, advice

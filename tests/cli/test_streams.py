@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from acme_packages import CATALOGUE, HOOKS, installing
+from small_study import without_plots as without_plots
 from tiny_study import write_study
 
 from fusionkit.cli.parser import main

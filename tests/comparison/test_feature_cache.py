@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from small_study import GRAPH, write_study
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.comparison import feature_cache

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from fusionkit_plugins.encoders.conv import Conv
+from small_study import without_plots as without_plots
 from small_study import write_files
 
 import fusionkit

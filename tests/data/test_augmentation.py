@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_study import read_table, train, write_files
+from small_study import without_plots as without_plots
 
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import collate

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from recorded import GOLDEN
+from small_study import without_plots as without_plots
 
 from fusionkit.data import disk_cache
 from fusionkit.data.batch import Batch, collate, pad

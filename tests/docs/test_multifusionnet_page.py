@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
 from fusionkit.network.build import build

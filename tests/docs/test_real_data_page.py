@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.interface.check import check

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from small_study import read_table, train, write_files
+from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
 from fusionkit.components.protocols import HeadPrediction

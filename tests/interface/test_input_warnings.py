@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from networks import build
 from small_study import train, write_files
+from small_study import without_plots as without_plots
 from torch import Tensor
 
 from fusionkit.cli.parser import main

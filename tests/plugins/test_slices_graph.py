@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from small_study import without_plots as without_plots
+
 from fusionkit.datasets.phantom_files import write_phantom
 from fusionkit.network.model import FusionModel
 from fusionkit.runs.setup import set_up

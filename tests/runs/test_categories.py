@@ -1,6 +1,7 @@
 """Sizes of embeddings beside the categories of the data: filled in or refused, before anything is trained."""
 
 import pytest
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.errors import GraphError

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_study import read_table, write_study
+from small_study import without_plots as without_plots
 
 from fusionkit.registry.lookup import discover
 from fusionkit.runs.cohort_record import COHORT, FEWEST, write_cohort

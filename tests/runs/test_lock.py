@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_study import without_plots as without_plots
 from tiny_study import write_study
 
 from fusionkit.cli.parser import main

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_study import description, write_files
+from small_study import without_plots as without_plots
 from tiny_study import write_study
 
 import fusionkit

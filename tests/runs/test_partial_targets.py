@@ -8,6 +8,7 @@ import pytest
 import torch
 from fusionkit_plugins.heads.multilabel import Multilabel, MultilabelConfig
 from fusionkit_plugins.heads.regress import Regress, RegressConfig
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.api import Vector

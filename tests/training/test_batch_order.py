@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import Cohort, network
+from small_study import without_plots as without_plots
 from torch import nn
 
 from fusionkit.errors import RunError, UserError

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_study import without_plots as without_plots
 from small_study import write_files
 from test_augmented import batch, several
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from recorded import GOLDEN
 from small_study import read_table, train, write_files
+from small_study import without_plots as without_plots
 
 from fusionkit.data.augmentation import MixupOptions
 from fusionkit.data.batch import collate

@@ -13,6 +13,7 @@ import pytest
 import torch
 from settled_head import component
 from small_runs import NETWORK, STILL, Cohort, differing, weights
+from small_study import without_plots as without_plots
 from test_distributed import TORCHRUN, free_port, on_loopback
 from tiny_study import write_study
 

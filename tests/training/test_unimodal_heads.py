@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from small_study import description, read_table, train, write_files
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.cli.parser import main

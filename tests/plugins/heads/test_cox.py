@@ -12,6 +12,7 @@ from fusionkit_plugins.blocks.cox import breslow_baseline, cox_losses
 from fusionkit_plugins.heads.cox import Cox, CoxConfig, component
 from pydantic import ValidationError
 from recorded import GOLDEN
+from small_study import without_plots as without_plots
 from torch import Tensor, nn
 
 import fusionkit
