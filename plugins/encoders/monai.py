@@ -31,30 +31,25 @@ class MonaiConfig(Config):
         "pooled", description="pooled: the mean of the last map (vit: see 'pool'); map: the last map; taps: the map of "
                               "every stage, of vit of every block, finest first, named f1, f2, ...")
     width: PositiveInt | None = Field(
-        None, examples=[48], description="Channels of the first map, of vit of its tokens. densenet 64, swin 48, "
-                                         "segresnet 8, segres_encoder 32, vit 768.")
+        None, description="Channels of the first map, of vit of its tokens. densenet 64, swin 48, segresnet 8, "
+                          "segres_encoder 32, vit 768.")
     blocks: Counts | None = Field(
-        None, examples=[[1, 2, 2, 4]], description="Layers of each stage; of vit one number. densenet and seresnet50: "
-                                                   "those of the name; swin 2 2 2 2, segresnet and segres_encoder 1 2 "
-                                                   "2 4, vit 12.")
-    growth: PositiveInt | None = Field(None, examples=[32], description="densenet: channels that a layer adds; 32.")
+        None, description="Layers of each stage; of vit one number. densenet and seresnet50: those of the name; swin "
+                          "2 2 2 2, segresnet and segres_encoder 1 2 2 4, vit 12.")
+    growth: PositiveInt | None = Field(None, description="densenet: channels that a layer adds; 32.")
     bottleneck: PositiveInt | None = Field(
-        None, examples=[4], description="densenet: channels inside a layer, as a multiple of 'growth'; 4.")
-    heads: Counts | None = Field(None, examples=[[3, 6, 12, 24]], description="swin: heads of each stage, 3 6 12 24; "
-                                                                              "vit: one number, 12.")
-    window: PositiveInt | None = Field(None, examples=[7], description="swin: side of a window in tokens; 7.")
-    v2: bool | None = Field(None, examples=[True], description="swin: residual convolutions before each stage, "
-                                                               "SwinUNETR's use_v2; false.")
-    mlp: float | None = Field(None, gt=0, le=64, examples=[4.0],
-                              description="swin, vit: width inside an MLP, as a multiple of the tokens' width; 4.")
-    norm: Literal["batch", "instance"] | None = Field(None, examples=["batch"],
-                                                      description="segres_encoder: its norms; batch.")
-    patch: Counts | None = Field(None, examples=[[16]], description="vit: side of a patch, one number or one for each "
-                                                                    "axis; 16.")
-    class_token: bool | None = Field(None, examples=[True],
-                                     description="vit: whether there is a class token before the patches; false.")
+        None, description="densenet: channels inside a layer, as a multiple of 'growth'; 4.")
+    heads: Counts | None = Field(None, description="swin: heads of each stage, 3 6 12 24; vit: one number, 12.")
+    window: PositiveInt | None = Field(None, description="swin: side of a window in tokens; 7.")
+    v2: bool | None = Field(None, description="swin: residual convolutions before each stage, SwinUNETR's use_v2; "
+                                              "false.")
+    mlp: float | None = Field(None, gt=0, le=64, description="swin, vit: width inside an MLP, as a multiple of the "
+                                                             "tokens' width; 4.")
+    norm: Literal["batch", "instance"] | None = Field(None, description="segres_encoder: its norms; batch.")
+    patch: Counts | None = Field(None, description="vit: side of a patch, one number or one for each axis; 16.")
+    class_token: bool | None = Field(None, description="vit: whether there is a class token before the patches; false.")
     pool: Literal["mean", "cls"] | None = Field(
-        None, examples=["mean"], description="vit with 'features: pooled': mean, of the patches; cls, the class token.")
+        None, description="vit with 'features: pooled': mean, of the patches; cls, the class token.")
 
     @model_validator(mode="after")
     def _options_belong(self) -> Self:
@@ -184,7 +179,18 @@ _RELEASE = Release(
             "encoder3.", "encoder4.", "encoder10.", "decoder", "out."))
 
 component = Encoder(
-    "monai", MonaiConfig, Monai, rule="map: B _ ... -> ?", category="image", paper="arXiv:2211.02701",
+    "monai", MonaiConfig, Monai, rule="B _ ... -> ?", category="image", paper="arXiv:2211.02701",
     needs=("monai>=1.5", "einops>=0.7"), reference={"release": _RELEASE},
-    probes=Probes(sizes=[((2, 7, 11, 13),), ((1, 13, 7, 17),), ((3, 17, 19),), ((1, 23, 13),)], together=[
-        {"network": "segres_encoder", "width": 4, "blocks": [1, 1], "norm": "batch"}]))
+    probes=Probes(values={"network": ["segresnet"]}, together=[
+        {"network": "segresnet", "blocks": [1, 1]},
+        {"network": "densenet121", "width": 6, "blocks": [1, 1], "growth": 3, "bottleneck": 2, "features": "taps"},
+        {"network": "swin", "width": 12, "blocks": [2, 1, 1, 1], "heads": [1, 2, 3, 2], "window": 3, "mlp": 2.0,
+         "v2": False},
+        {"network": "swin", "width": 12, "blocks": [1, 1, 1, 1], "heads": [1, 1, 1, 1], "v2": True, "features": "taps"},
+        {"network": "segres_encoder", "width": 6, "blocks": [1, 2], "norm": "batch"},
+        {"network": "segres_encoder", "width": 6, "blocks": [1, 2], "norm": "instance", "features": "map"},
+        {"network": "vit", "width": 6, "blocks": [2], "heads": [3], "mlp": 2.0, "patch": [16], "class_token": True,
+         "pool": "cls"},
+        {"network": "vit", "width": 6, "blocks": [2], "heads": [2], "patch": [16], "class_token": False,
+         "pool": "mean"},
+        {"network": "vit", "width": 6, "blocks": [2], "heads": [1], "patch": [16], "features": "taps"}]))

@@ -48,15 +48,15 @@ class NnunetConfig(Config):
     features_per_stage: list[PositiveInt] = Field(
         [32, 64, 128, 256, 320, 320], min_length=1, examples=[[4, 6]], description="Channels of each stage.")
     kernel_sizes: Stages = Field(
-        [3], examples=[[[1, 3, 3], 3]], description="Kernel of each stage, one number or one for each axis, odd; a "
+        [3], description="Kernel of each stage, one number or one for each axis, odd; a "
                                                     "single entry is that of all stages.")
     strides: Stages | None = Field(
-        None, examples=[[1, [1, 2, 2]]], description="Stride of each stage, one number or one for each axis. By "
+        None, description="Stride of each stage, one number or one for each axis. By "
                                                      "default 1 for the first stage, then 2.")
     n_conv_per_stage: list[Count] = Field(
         [2], min_length=1, description="plain: convolutions of each stage; a single entry is that of all stages.")
     n_blocks_per_stage: list[Count] | None = Field(
-        None, min_length=1, examples=[[1, 2]], description="residual: blocks of each stage; a single entry is that of "
+        None, min_length=1, description="residual: blocks of each stage; a single entry is that of "
                                                            "all stages. By default 1 3 4 6, then 6.")
     conv_bias: bool = Field(True, description="Whether the convolutions have a bias, but those of shortcuts.")
     output: Literal["pooled", "map", "taps"] = Field(
@@ -226,6 +226,7 @@ def _maps(config: NnunetConfig, shape: TensorShape) -> Iterator[TensorShape]:
 
 
 def _shape(config: NnunetConfig, inputs: Sequence[TensorShape]) -> Shape:
+    _check(config, config.stages(len(inputs[0].spatial)), inputs[0])
     maps = list(_maps(config, inputs[0]))
     if config.output == "taps":
         return Bundle(tuple((f"f{place}", one) for place, one in enumerate(maps, start=1)))
@@ -283,6 +284,8 @@ component = Encoder(
     reference={"release": Release(names=_names, options={"output": "taps"}, read=_read, replay=_replay, same=_SAME,
                                   strip=("encoder.", "_orig_mod.", "_orig_mod.encoder."),
                                   unused=("decoder.",))},
+    exceptions={"gradients: *conv.bias": "instance norm subtracts what the bias adds; the authors' networks have it",
+                "variance": "instance norm gives every map of every case mean 0, so that means of maps are small"},
     probes=Probes(together=[
         {"features_per_stage": [4, 6], "n_conv_per_stage": [1]},
         {"features_per_stage": [4, 6], "kernel_sizes": [1, 3], "strides": [1, 2]},
