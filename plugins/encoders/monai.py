@@ -180,7 +180,7 @@ _RELEASE = Release(
 
 component = Encoder(
     "monai", MonaiConfig, Monai, rule="B _ ... -> ?", category="image", paper="arXiv:2211.02701",
-    needs=("monai>=1.5", "einops>=0.7"), reference={"release": _RELEASE},
+    needs=("monai>=1.6.1", "einops>=0.8"), reference={"release": _RELEASE},
     probes=Probes(values={"network": ["segresnet"]}, together=[
         {"network": "segresnet", "blocks": [1, 1]},
         {"network": "densenet121", "width": 6, "blocks": [1, 1], "growth": 3, "bottleneck": 2, "features": "taps"},

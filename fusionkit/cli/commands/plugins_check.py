@@ -21,8 +21,8 @@ _FEW = 3  # components whose every check has a line of its own
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
-    parser.add_argument("package", metavar="PACKAGE", help="the name of an installed package, for example fusionkit, or the id of a component, "
-                             "for example encoder.conv")
+    parser.add_argument("package", metavar="PACKAGE", help="the name of an installed package, for example fusionkit, "
+                                                           "or the id of a component, for example encoder.conv")
 
 
 def run(args: Namespace, console: Console) -> int:
