@@ -136,7 +136,9 @@ def partition(run: RunFiles) -> _Found:
     if run.data.get("split"):
         yield Fact(f"split: {write_in_braces(run.data['split'])}", "data.yaml: split")
     yield from cases(run)
-    parts = run.cases.get("parts") or {f"fold {place}": ids for place, ids in enumerate(run.cases.get("folds") or [])}
+    names = run.cases.get("fold_names") or []
+    parts = run.cases.get("parts") or {f"fold {place}" + (f" ({names[place]!r})" if names else ""): ids
+                                       for place, ids in enumerate(run.cases.get("folds") or [])}
     patients = run.cases.get("patients")
     if parts and patients:
         owners = {name: {patients[case] for case in ids if case in patients} for name, ids in parts.items()}

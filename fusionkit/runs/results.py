@@ -27,6 +27,8 @@ from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
 
 PREDICTIONS, RISK, CURVES = "predictions.csv", "risk", "survival"
+LEFT_OUT = "left_out"
+"""The column of a prediction table with the value, such as a site, that the fold of a case leaves out."""
 
 TRAINED_ON = "trained_on"
 """The column of a prediction table that marks cases that were trained on, where there are any."""
@@ -50,7 +52,7 @@ def rows_of(
     return header, [list(row) for row in zip(*columns.values(), strict=True)]
 
 
-def prediction_column(name: str, taken: Collection[str] = ("id", "fold", TRAINED_ON)) -> str:
+def prediction_column(name: str, taken: Collection[str] = ("id", "fold", LEFT_OUT, TRAINED_ON)) -> str:
     """The column of a head's predicted class or labels; `taken` are columns that are no head's."""
     return f"{name}:predicted" if name in taken else name
 
@@ -264,8 +266,12 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
 
 
 def grouped(results: Mapping[str, HeadResult], patients: Sequence[str] | None, found: CaseGroups,
-            rows: Sequence[int], *, metrics: Sequence[ChosenMetric], reference: str | None = None) -> list[Subgroups]:
-    """Every head's metrics by the groups of a column; `rows` are the positions of the results in the cohort."""
+            rows: Sequence[int], *, metrics: Sequence[ChosenMetric], reference: str | None = None,
+            compared: bool = True) -> list[Subgroups]:
+    """Every head's metrics by the groups of a column; `rows` are the positions of the results in the cohort.
+
+    Groups have differences from the rest, or the `reference`, if they are `compared`.
+    """
     made = []
     for name, result in results.items():
         use = np.flatnonzero(result.valid & result.known)
@@ -282,7 +288,7 @@ def grouped(results: Mapping[str, HeadResult], patients: Sequence[str] | None, f
             continue
         own = [found.groups[rows[place]] for place in use[outcomes.rows].tolist()]
         made.append(subgroups(name, result.head.declared_task, outcomes, own, column=found.column, order=found.order,
-                              metrics=metrics, reference=reference if reference in own else None))
+                              metrics=metrics, reference=reference if reference in own else None, differ=compared))
     return made
 
 
