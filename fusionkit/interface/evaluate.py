@@ -13,6 +13,10 @@ from fusionkit.data.case_groups import columns_of, groups_by, reference_of
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named, with_asked
+from fusionkit.evaluation.external import BesideEachOther
+from fusionkit.evaluation.external_files import header as beside_header
+from fusionkit.evaluation.external_files import rows as beside_rows
+from fusionkit.evaluation.external_files import to_json as beside_to_json
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
@@ -24,6 +28,7 @@ from fusionkit.evaluation.subgroup_files import COLUMNS as GROUP_COLUMNS
 from fusionkit.evaluation.subgroup_files import GAP_COLUMNS, gap_rows, to_json, what_differences_are, write_subgroups
 from fusionkit.evaluation.subgroup_files import rows as group_rows
 from fusionkit.evaluation.subgroups import Subgroups
+from fusionkit.interface.beside import OWN, CasesOfOrigin, judge_beside, origins_beside
 from fusionkit.interface.opened_run import OpenedFolder, OwnResults, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.network.model import FusionModel
@@ -43,7 +48,7 @@ class Evaluation:
 
     `seen` is the number of training cases among them, None if they are included on purpose: metrics of new cases
     are worse. `training` says that the networks were not trained to an end, and is empty if they were. `sites` are
-    those that a split leaves out one at a time.
+    those that a split leaves out one at a time, `beside` the figures for cases of other origins.
     """
 
     folder: Path
@@ -53,12 +58,14 @@ class Evaluation:
     training: str = ""
     groups: tuple[Subgroups, ...] = ()
     sites: tuple[LeftOutSites, ...] = ()
+    beside: tuple[BesideEachOther, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `--json` prints it."""
         selections = {"selections": [each.to_json() for each in self.selections]} if self.selections else {}
         return {"folder": str(self.folder), "heads": {report.head: report.to_json() for report in self.reports},
                 **selections, **({"subgroups": to_json(self.groups)} if self.groups else {}),
+                **({"beside": beside_to_json(self.beside)} if self.beside else {}),
                 **({"sites": sites_to_json(self.sites)} if self.sites else {}),
                 **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {}),
                 **({"training": self.training} if self.training else {})}
@@ -92,6 +99,7 @@ class Evaluation:
         if self._mark:
             every = [((*header, "trained on"), [(*row, self._mark) for row in rows], right)
                      for header, rows, right in every]
+        every.append((beside_header(self.beside), beside_rows(self.beside), ()))
         return [part for place, part in enumerate(every) if part[1] or not place]
 
     def _repr_html_(self) -> str:
@@ -109,6 +117,7 @@ def evaluate(
     metric: str = "",
     by: str = "",
     reference: str = "",
+    beside: Sequence[str | Path] = (),
     include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
@@ -119,7 +128,9 @@ def evaluate(
     are counted, named and marked in every table; `include_training_cases` says that they are meant, and takes all cases
     of the run's own data file. All installed metrics are shown; `metric` adds others, with options, as in
     `"net_benefit{threshold: 0.1}"`. `by` names columns of the table whose groups are evaluated too, and compared with
-    the rest of the cases, or with the group `reference`: `"sex,age:65,75"`, `"sex=f"`.
+    the rest of the cases, or with the group `reference`: `"sex,age:65,75"`, `"sex=f"`. `beside` are files of cases of
+    other origins, such as another hospital: their figures stand in one table beside those of the cases above, with the
+    differences.
 
     The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
@@ -143,6 +154,7 @@ def evaluate(
         for line in seen.lines():
             opened.first.console.note(line)
     shown = None if own or include_training_cases else seen
+    others = origins_beside(opened, beside, data=data, own=own)
     folder = Path(output) if output else opened.folder / ("" if own else f"evaluation-{Path(data or '').parent.name}")
     about = {"run": str(opened.folder), "data": str(data or opened.first.run.data), "cases": len(found.rows),
              **({"trained_on": shown.as_json()} if shown is not None and shown.trained else {})}
@@ -159,8 +171,11 @@ def evaluate(
     selections = _selections(opened, optional, cohort, data, found, own=own, metrics=metrics) if optional else []
     if selections:
         write_selections(folder, selections, shown.mark if shown is not None else "")
+    first = CasesOfOrigin(OWN if own else str(data or opened.first.run.data), cohort, found,
+                          0 if shown is None else len(shown.trained))
+    compared = judge_beside(first, others, metrics=metrics, folder=folder, about=about) if others else []
     return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder), tuple(groups),
-                      tuple(sites))
+                      tuple(sites), tuple(compared))
 
 
 def _patients(cohort: Cohort, found: OwnResults) -> list[str] | None:
