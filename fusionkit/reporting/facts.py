@@ -236,6 +236,9 @@ def imbalance(run: RunFiles) -> _Found:
     """Weights and sampling of classes."""
     if "balance" in run.training:
         yield Fact(f"balance: {run.training['balance']}", "graph.yaml: training.balance")
+    for name, shift in (run.about.get("priors") or {}).items():
+        yield Fact(f"probabilities of {name} corrected from the drawn shares {shift['drawn']} to those of the training "
+                   f"cases, {[round(share, 4) for share in shift['training']]}", f"run.json: priors.{name}")
     for name, counts in run.preprocessing.get("class_counts", {}).items():
         yield Fact(f"training cases of {name}: {write_in_braces(counts)}", f"preprocessing.json: class_counts.{name}")
 

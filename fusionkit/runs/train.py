@@ -30,6 +30,7 @@ from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_hel
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.left_out_sites import fold_columns, judge_sites
 from fusionkit.runs.lock import holds_other_files, locked
+from fusionkit.runs.priors import PriorShift, as_record, correct_priors, prior_shifts, told
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
 from fusionkit.runs.resumption import check_graph, check_settings, fitted_as_before, is_trained, placed, record_for
 from fusionkit.runs.setup import Setup
@@ -208,8 +209,12 @@ def _networks(cases: JobCases) -> Sequence[FusionModel]:
     except UserError:
         _unwrite(job.folder, before)
         raise
-    _finish(cases, fitted)
     networks = [result.model for result in fitted]
+    shifts = prior_shifts(job.setup.plan, job.setup.cohort, cases.parts.train, job.settings)
+    correct_priors(networks, shifts)
+    for line in told(job.setup.plan, shifts):
+        job.report_once(line)
+    _finish(cases, fitted, shifts)
     return Committee(networks) if cases.held_out.folds else networks
 
 
@@ -345,7 +350,7 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
+def _finish(cases: JobCases, fitted: Sequence[FitResult], shifts: Mapping[str, PriorShift]) -> None:
     """Write the networks, and last the file that marks the folder as a finished run."""
     if not is_main():
         return
@@ -374,7 +379,8 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
                               **({ROOTS: roots} if roots else {}),
                               "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members,
-                              **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}), **named})
+                              **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}),
+                              **as_record(shifts), **named})
 
 
 def _evaluated(
