@@ -34,7 +34,7 @@ Weighted: TypeAlias = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class CaseOrigin:
     """Where cases are from: its name, how many lack each input, and how many of them the network was trained on."""
 
     name: str
@@ -46,7 +46,7 @@ class Origin:
 class Figures:
     """The figures of one head for the cases of one origin; `samples` are those of each resample, (R,)."""
 
-    origin: Origin
+    origin: CaseOrigin
     cases: int
     patients: int | None
     counts: Mapping[str, int]
@@ -77,7 +77,7 @@ class BesideEachOther:
             for found, differences in self.external]}
 
 
-def beside_each_other(head: str, task: Task, parts: Sequence[tuple[Origin, Outcomes]], *,
+def beside_each_other(head: str, task: Task, parts: Sequence[tuple[CaseOrigin, Outcomes]], *,
                       metrics: Sequence[ChosenMetric], resamples: int = 1000) -> BesideEachOther:
     """The figures of the first part, which is internal, and of the others; each part has resamples of its own."""
     internal, *others = [_figures(task, origin, outcomes, metrics, seed=number, resamples=resamples)
@@ -97,7 +97,7 @@ def _differences(internal: Figures, other: Figures) -> dict[str, Difference]:
     return found
 
 
-def _figures(task: Task, origin: Origin, outcomes: Outcomes, metrics: Sequence[ChosenMetric], *, seed: int,
+def _figures(task: Task, origin: CaseOrigin, outcomes: Outcomes, metrics: Sequence[ChosenMetric], *, seed: int,
              resamples: int) -> Figures:
     measured = measure(outcomes, metrics)
     groups, why = groups_of(outcomes, resamples)

@@ -10,7 +10,7 @@ from typing import Any
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
-from fusionkit.evaluation.external import BesideEachOther, Origin, beside_each_other
+from fusionkit.evaluation.external import BesideEachOther, CaseOrigin, beside_each_other
 from fusionkit.evaluation.external_files import write_beside
 from fusionkit.interface.opened_run import OpenedFolder, OwnResults
 from fusionkit.runs.results import outcomes_of
@@ -30,11 +30,11 @@ class CasesOfOrigin:
     trained_on: int = 0
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> CaseOrigin:
         """Where the cases are from, with the number that lack each input."""
         rows = list(self.found.rows)
-        return Origin(self.name, {name: int((~self.cohort.present(name)[rows]).sum()) for name in self.cohort.sizes},
-                      self.trained_on)
+        absent = {name: int((~self.cohort.present(name)[rows]).sum()) for name in self.cohort.sizes}
+        return CaseOrigin(self.name, absent, self.trained_on)
 
     @property
     def patients(self) -> list[str] | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusionkit.evaluation.chosen_metrics import default_metrics
-from fusionkit.evaluation.external import Origin, beside_each_other, fitted_shift, log_odds, updated
+from fusionkit.evaluation.external import CaseOrigin, beside_each_other, fitted_shift, log_odds, updated
 from fusionkit.evaluation.external_files import header, rows
 from fusionkit.evaluation.predictions import collect
 from fusionkit.registry.tasks import task_named
@@ -26,7 +26,7 @@ def outcomes(count: int, shift: float, seed: int, **options: object) -> object:
 def test_differences_are_of_independent_resamples_and_recalibration_removes_a_shift() -> None:
     internal, external = outcomes(211, 0.0, 1), outcomes(307, 1.5, 2)
     found = beside_each_other("h", task_named("multiclass"), [
-        (Origin("own", {"ct": 3}), internal), (Origin("other", {"ct": 0}, trained_on=2), external)],
+        (CaseOrigin("own", {"ct": 3}), internal), (CaseOrigin("other", {"ct": 0}, trained_on=2), external)],
         metrics=METRICS, resamples=400)
     other, differences = found.external[0]
     share = [float(np.mean(each.targets)) for each in (internal, external)]
@@ -49,7 +49,7 @@ def test_differences_are_of_independent_resamples_and_recalibration_removes_a_sh
 
 
 def test_the_threshold_of_the_run_is_where_net_benefit_is_told() -> None:
-    parts = [(Origin("x", {}), outcomes(97, 0, seed, thresholds=np.full((97, 1), 0.2))) for seed in (3, 4)]
+    parts = [(CaseOrigin("x", {}), outcomes(97, 0, seed, thresholds=np.full((97, 1), 0.2))) for seed in (3, 4)]
     found = beside_each_other("h", task_named("multiclass"), parts, metrics=METRICS, resamples=50)
     chance, truth = parts[0][1].predictions[:, 1], parts[0][1].targets
     benefit = (np.sum((chance >= 0.2) & (truth == 1)) - 0.25 * np.sum((chance >= 0.2) & (truth == 0))) / 97
@@ -59,7 +59,7 @@ def test_the_threshold_of_the_run_is_where_net_benefit_is_told() -> None:
 
 def test_numbers_have_the_means_and_the_spread_of_predictions() -> None:
     rng = np.random.default_rng(5)
-    parts = [(Origin(name, {}), collect("regression", ("age",), rng.normal(mean, 2, 61), rng.normal(mean, 1, 61)))
+    parts = [(CaseOrigin(name, {}), collect("regression", ("age",), rng.normal(mean, 2, 61), rng.normal(mean, 1, 61)))
              for name, mean in (("own", 50), ("other", 61))]
     found = beside_each_other("h", task_named("regression"), parts, metrics=METRICS, resamples=100)
     difference = found.external[0][1]["mean_target"]
