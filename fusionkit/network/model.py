@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from fusionkit.layers.known_masks import constant
 from fusionkit.network.absence import Absence, Mask, Valid, cells_of, evaluate
 from fusionkit.network.coded_inputs import blank, exact
 from fusionkit.network.instantiate import make_node
@@ -244,7 +244,7 @@ class FusionModel(nn.Module):
         for value in self.plan.inputs:
             if value.name not in inputs and value.name not in unread and value.present is not None:
                 like = _first(inputs)
-                given[value.name] = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
+                given[value.name] = constant(False, like.shape[:1], like.device)
         if not given:
             return None
         return [evaluate(presence, given) for presence in self._presence]
