@@ -349,5 +349,6 @@ def _replay(module: KAN, inputs: Sequence[Tensor], case: Recorded) -> Mapping[st
 component = Encoder(
     "kan", KANConfig, KAN, rule="B _ -> B {width} | B [n] _ -> B [n] {width}", category="table",
     paper="arXiv:2404.19756",
+    exceptions={"waits: item": "only with 'update_every', which adapts the knots to samples in some steps"},
     reference={"release": Release(names={"layers.0": ""}, layout=_layout, read=_read, replay=_replay)},
 )

@@ -9,28 +9,29 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 M = TypeVar("M", bound=nn.Module)
 GPU = torch.device("cuda")
 
 
-def standing(module: M) -> M:
-    """A copy of a module whose parameters and buffers stand on a GPU, within a `FakeTensorMode`.
+def standing(module: M, device: torch.device = GPU) -> M:
+    """A copy of a module whose parameters and buffers stand on a device, within a `FakeTensorMode`.
 
     A tensor that the module keeps outside its parameters and buffers stays on the CPU, as it would.
     """
     memo: dict[int, object] = {}
     for part in (*module.parameters(), *module.buffers()):
         if id(part) not in memo:
-            made = placed(part)
+            made = placed(part, device)
             memo[id(part)] = nn.Parameter(made, part.requires_grad) if isinstance(part, nn.Parameter) else made
-    return copy.deepcopy(module, memo)  # type: ignore[arg-type]  # deepcopy takes any mapping by identity
+    with unset_fake_temporarily():  # what is not in the memo is copied with its values
+        return copy.deepcopy(module, memo)  # type: ignore[arg-type]  # deepcopy takes any mapping by identity
 
 
-def placed(tensor: Tensor) -> Tensor:
-    """A tensor like this one on a GPU, with its strides, within a `FakeTensorMode`."""
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=GPU)
+def placed(tensor: Tensor, device: torch.device = GPU) -> Tensor:
+    """A tensor like this one on a device, with its strides, within a `FakeTensorMode`."""
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 _ATEN = torch.ops.aten
-_READ = {_ATEN._local_scalar_dense: "item", _ATEN.equal: "equal", _ATEN.allclose: "allclose"}
+_READ = {_ATEN._local_scalar_dense: "item", _ATEN.item: "item", _ATEN.equal: "equal", _ATEN.allclose: "allclose"}
 """Operations that give the CPU a number: item, int, float, bool, if, tolist and range all end in the first."""
 _SIZED = {
     _ATEN.nonzero: "nonzero",
@@ -122,7 +122,7 @@ def _indexing(packet: Any, args: Sequence[Any], device: str) -> str:
 def _made_up(function: Any, args: Any, kwargs: Any, answer: bool) -> Any:
     """What an operation on fake tensors gives, where it would depend on values."""
     packet = function._overloadpacket
-    if packet is _ATEN._local_scalar_dense:
+    if packet in (_ATEN._local_scalar_dense, _ATEN.item):
         return _number(function, args, answer)
     if packet in _READ:
         return answer
