@@ -118,8 +118,8 @@ CHECKS: Mapping[str, ConformanceCheck] = {
 }
 
 
-_IN_FORWARD = {"device", "waits", "gradients", "evaluation", "memory", "rows", "absence", "padding", "known", "symmetry",
-               "dtype", "autocast", "channels-last", "compile", "export", "onnx"}
+_IN_FORWARD = {"device", "waits", "gradients", "evaluation", "memory", "rows", "absence", "padding", "known",
+               "symmetry", "dtype", "autocast", "channels-last", "compile", "export", "onnx"}
 """Checks whose faults are located at `forward` unless a line is known."""
 
 
