@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from fusionkit.layers.known_masks import constant
+from fusionkit.layers.known_masks import constant, told
 from fusionkit.network.absence import Absence, Mask, Valid, cells_of, evaluate
 from fusionkit.network.coded_inputs import blank, exact
 from fusionkit.network.instantiate import make_node
@@ -206,7 +207,7 @@ class FusionModel(nn.Module):
         found: Tensor = self.head(name).decode(output)
         if name not in self.priors:
             return found
-        shares = found * found.new_tensor(self.priors[name])
+        shares = found * told(self.priors[name], found.device, found.dtype)
         return shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
 
     def _leading_to(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:

@@ -26,7 +26,7 @@ def standing(module: M, device: torch.device = GPU) -> M:
             made = placed(part, device)
             memo[id(part)] = nn.Parameter(made, part.requires_grad) if isinstance(part, nn.Parameter) else made
     with unset_fake_temporarily():  # what is not in the memo is copied with its values
-        return copy.deepcopy(module, memo)  # type: ignore[arg-type]  # deepcopy takes any mapping by identity
+        return copy.deepcopy(module, memo)
 
 
 def placed(tensor: Tensor, device: torch.device = GPU) -> Tensor:

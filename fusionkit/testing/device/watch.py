@@ -129,7 +129,7 @@ def _made_up(function: Any, args: Any, kwargs: Any, answer: bool) -> Any:
     if packet is _ATEN.nonzero:
         return torch.zeros(args[0].numel() if answer else 0, args[0].dim(), dtype=torch.int64, device=args[0].device)
     if packet is _ATEN.masked_select:
-        whole = torch.broadcast_tensors(args[0], args[1])[0].flatten()
+        whole = args[0].expand(torch.broadcast_shapes(args[0].shape, args[1].shape)).flatten()
         return whole if answer else whole[:0]
     if packet is _ATEN.repeat_interleave and isinstance(args[0], Tensor) and kwargs.get("output_size") is None:
         return torch.zeros(args[0].numel() if answer else 0, dtype=torch.int64, device=args[0].device)
@@ -186,6 +186,7 @@ def _counts(name: str, files: tuple[str, ...]) -> bool:
 def watched(run: Callable[[], object], files: Collection[str], device: str = "cuda", answer: bool = True) -> list[Wait]:
     """The waits of a call."""
     # Where nothing can be made up for an operation, what follows it is not seen.
-    with WaitWatch(files, device, answer) as watch, suppress(DynamicOutputShapeException):
+    watch = WaitWatch(files, device, answer)
+    with watch, suppress(DynamicOutputShapeException):
         run()
     return watch.waits
