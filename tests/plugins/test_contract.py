@@ -18,7 +18,8 @@ from fusionkit.testing.faults import Finding
 
 REGISTRY = discover()
 TRACED = {name for name, check in CHECKS.items() if check.on in ("first", "mapped")}
-OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "device", "memory", "channels-last"}
+OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "device", "waits", "memory",
+                    "channels-last"}
 """Checks that do not depend on a row: what they look at, the kit's own choices of options show as well."""
 OF_THE_FIRST_ROW = {"state", "copies", "memory"}
 """Those of them that are quick: code is followed (compile, export, onnx) in the full tier alone."""
@@ -88,6 +89,8 @@ def test_a_component_holds_to_the_contract(name: str, check: str) -> None:
     finding = kit_of(name).finding(check)
     # Not "not probed" either: some checks are done here alone, and not on the table's rows.
     assert held(finding), f"\n{finding}"
+    # A caution to others; ours declare what waits, with its reason.
+    assert check != "waits" or "waits for the GPU" not in finding.seen, f"\n{finding}"
 
 
 @pytest.mark.parametrize(("place", "check"), list(cases_of_rows()))
