@@ -260,23 +260,25 @@ def _of_times(
 
 
 def _of_values(table: EventTable) -> list[Advice]:
-    """What is said of values out of their range, by variable."""
+    """What is said of values out of their range, by variable, and of units that are not read."""
+    found = []
+    column, units = table.unread
+    if units:
+        name, counts = next(iter(units.items()))
+        shown = ", ".join(f"{count:,} in {unit or 'none'}" for unit, count in counts.most_common(4))
+        found.append(Advice("units-unread", f"{column!r} has several units for {len(units)} variables, such as "
+                            f"{shown} of {name!r}, and is not read", why="values of two units are two things",
+                            fix=f"write 'unit: {column}', and 'convert' with the factor of one of them"))
     out = {name: counts for name, counts in table.outside.items() if counts[0]}
-    if not out:
-        return []
-    shown = ", ".join(
-        f"{count:,} of {total:,} of {name!r} ({100 * count / total:.2g} %)"
-        for name, (count, total) in sorted(out.items(), key=lambda pair: -pair[1][0] / pair[1][1])[:4]
-    )
-    more = f", and of {len(out) - 4} further variables" if len(out) > 4 else ""
-    return [
-        Advice(
-            "out-of-range",
-            f"values are outside 'range': {shown}{more}",
-            why="they may be codes for what was not measured, or of another unit",
-            fix="write 'outside: drop' to leave them out, or correct 'range'",
-        )
-    ]
+    if out:
+        worst = sorted(out.items(), key=lambda pair: -pair[1][0] / pair[1][1])[:4]
+        shown = ", ".join(f"{count:,} of {total:,} of {name!r} ({100 * count / total:.2g} %)"
+                          for name, (count, total) in worst)
+        more = f", and of {len(out) - 4} further variables" if len(out) > 4 else ""
+        found.append(Advice("out-of-range", f"values are outside 'range': {shown}{more}",
+                            why="they may be codes for what was not measured, or of another unit",
+                            fix="write 'outside: drop' to leave them out, or correct 'range'"))
+    return found
 
 
 def _unread(table: EventTable, keys: Sequence[str], options: EventTableOptions) -> list[Advice]:

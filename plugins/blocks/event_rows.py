@@ -40,6 +40,8 @@ _STORED = frozenset(
     }
 )
 """Names of columns with the time at which a result became known, in lower case, letters alone."""
+_UNITS = frozenset({"unit", "units", "valueuom", "uom", "valueunit", "resultunit", "unitofmeasure"})
+"""Names of columns with units, likewise."""
 _SHOWN = 4
 
 
@@ -66,7 +68,8 @@ class EventTable:
     `blank` are the rows that lack a case, a name or a value, `unstored` those that lack the time at which they became
     known. `units` has the unit of each variable that has one, `outside` how many values of a variable are out of its
     range, and of how many. `stored` is a column that tells when events became known and is not read so, and `told` by
-    row what it says, in hours.
+    row what it says, in hours; `unread` a column of units that is not read, and what it says of variables that have
+    several.
     """
 
     found: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
@@ -76,6 +79,7 @@ class EventTable:
     outside: dict[str, tuple[int, int]] = field(default_factory=dict)
     stored: str | None = None
     told: dict[int, float] = field(default_factory=dict)
+    unread: tuple[str, dict[str, Counter[str]]] = field(default_factory=lambda: ("", {}))
 
 
 def event_table(path: Path, options: EventTableOptions) -> EventTable:
@@ -83,37 +87,40 @@ def event_table(path: Path, options: EventTableOptions) -> EventTable:
 
     Raises: ReadError with `unknown-time`, `not-a-number` or `unit-differs`, or as `table_of` does.
     """
-    wanted = (
-        options.by,
-        options.time,
-        options.name,
-        options.value,
-        *([options.unit] if options.unit else []),
-        *([options.known] if options.known else []),
-    )
+    wanted = [options.by, options.time, options.name, options.value]
+    doubtful: dict[str, str] = {}
 
-    def chosen(header: Sequence[str]) -> tuple[str, ...]:
-        stored = [] if options.known else [column for column in header if _is_stored(column) and column not in wanted]
-        return (*wanted, *stored[:1])
+    def chosen(header: Sequence[str]) -> list[str]:
+        for option, known in (("unit", _UNITS), ("known", _STORED)):
+            named = getattr(options, option)
+            like = [] if named else [column for column in header if column not in wanted and _letters(column) in known]
+            doubtful.update({option: column for column in like[:1]})
+            wanted.extend([named] if named else like[:1])
+        return wanted
 
-    columns, rows = table_of(path, chosen)
-    made = EventTable(stored=columns[-1] if len(columns) > len(wanted) else None)
-    reading = _Reading(path, options, made)
+    _, rows = table_of(path, chosen)
+    made = EventTable(stored=doubtful.get("known"))
+    reading = _Reading(path, options, made, doubtful)
     for number, cells in rows:
         reading.take(number, cells)
-    made.units = _units(reading.units, reading.variables)
+    if options.unit:
+        made.units = _units(reading.units, reading.variables)
+    else:
+        made.unread = doubtful.get("unit", ""), {name: counts for name, counts in reading.units.items()
+                                                if len(counts) > 1}
     return made
 
 
-def _is_stored(column: str) -> bool:
-    return "".join(filter(str.isalpha, column.lower())) in _STORED
+def _letters(column: str) -> str:
+    return "".join(filter(str.isalpha, column.lower()))
 
 
 class _Reading:
     """What is gathered while the rows are read one after the other."""
 
-    def __init__(self, path: Path, options: EventTableOptions, made: EventTable) -> None:
+    def __init__(self, path: Path, options: EventTableOptions, made: EventTable, doubtful: Mapping[str, str]) -> None:
         self.path, self.options, self.made = path, options, made
+        self.has_units = bool(options.unit or "unit" in doubtful)
         self.variables: Mapping[str, Variable] = options.variables
         self.units: dict[str, Counter[str]] = defaultdict(Counter)
 
@@ -147,7 +154,7 @@ class _Reading:
         if variable.kind == "category":
             made.found[case].append(Event(hours, zoned, known, name, math.nan, category(value), number))
             return
-        amount = self._amount(name, value, number, cells[4] if options.unit else "")
+        amount = self._amount(name, value, number, cells[4] if self.has_units else "")
         if variable.range is not None:
             low, high = variable.range
             out, count = made.outside.get(name, (0, 0))

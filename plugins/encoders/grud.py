@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from fusionkit.api import Config, Encoder, MaskedTokens, Series, Shape, TensorShape, Vector
 
 _START = 0.01
-"""The decay by unit of time at first: with 0 the decays would have no gradient, since relu(0) has none."""
+"""The decay by hour at first: with 0 the decays would have no gradient, since relu(0) has none."""
 
 
 class GRUDConfig(Config):
@@ -49,9 +49,10 @@ class GRUD(nn.Module):
         super().__init__()
         channels, self.width = inputs[0].width, config.width
         self.unit, self.pooled = HOURS[config.delta_unit], config.output == "vector"
-        self.fade, self.fade_bias = nn.Parameter(torch.full((channels,), _START)), nn.Parameter(torch.zeros(channels))
+        start = _START * self.unit
+        self.fade, self.fade_bias = nn.Parameter(torch.full((channels,), start)), nn.Parameter(torch.zeros(channels))
         self.forget = nn.Linear(channels, config.width)
-        nn.init.constant_(self.forget.weight, _START)
+        nn.init.constant_(self.forget.weight, start)
         nn.init.zeros_(self.forget.bias)
         # The update gate, the reset gate and the new state, one after the other.
         self.value = nn.Linear(channels, 3 * config.width, bias=False)
@@ -106,5 +107,4 @@ def shape(config: GRUDConfig, inputs: Sequence[TensorShape]) -> Shape:
 
 
 component = Encoder("grud", GRUDConfig, GRUD, rule="series: B series[t] _", output=shape, category="series",
-                    paper="doi:10.1038/s41598-018-24271-9",
-                    exceptions={"variance": "gates and tanh shrink what they are given, as in every GRU"})
+                    paper="doi:10.1038/s41598-018-24271-9")
