@@ -94,7 +94,8 @@ def event_table(path: Path, options: EventTableOptions) -> EventTable:
         for option, known in (("unit", _UNITS), ("known", _STORED)):
             named = getattr(options, option)
             like = [] if named else [column for column in header if column not in wanted and _letters(column) in known]
-            doubtful.update({option: column for column in like[:1]})
+            if like:
+                doubtful[option] = like[0]
             wanted.extend([named] if named else like[:1])
         return wanted
 

@@ -44,5 +44,4 @@ class GRU(Recurrence):
 
 
 component = Encoder("gru", GRUConfig, GRU, rule="series: B series[t] _ -> B {width} | series: B [t] _ -> B {width}",
-                    category="series", paper="arXiv:1406.1078",
-                    exceptions={"variance": "gates and tanh shrink what they are given, as in every GRU"})
+                    category="series", paper="arXiv:1406.1078")

@@ -1,4 +1,4 @@
-"""The graph `medfuse` with the data file of the page on time series: a study of tables and radiographs is learnt from."""
+"""The graph `medfuse` with the data file of the page on time series, whose other inputs are read as well."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def test_the_other_inputs_of_the_page_are_read(written: str, tmp_path: Path) -> 
     sizes = "{series: [null, 3]}" if steps else "{events: 256, variables: 5}"
     use = "encoder.grud" if steps else "encoder.strats"
     graph = tmp_path / "graph.yaml"
-    graph.write_text(f"fusionkit: 1\ninputs:\n  labs: {sizes}\nnodes:\n  seen: {{use: {use}, from: labs, with: {{width: 4}}}}\n"
+    graph.write_text(f"fusionkit: 1\ninputs:\n  labs: {sizes}\nnodes:\n"
+                     f"  seen: {{use: {use}, from: labs, with: {{width: 4}}}}\n"
                      "  mortality: {use: head.classify, from: seen, with: {classes: [survived, died]}}\n")
     setup = set_up(str(graph), data)
     case = setup.cohort.dataset(setup.cohort.rows, setup.cohort.fit(setup.cohort.rows))[0]

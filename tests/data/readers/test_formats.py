@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -90,6 +91,16 @@ def test_volumes_lie_where_nibabel_and_simpleitk_have_them(reader: str, name: st
     assert np.array_equal(np.sort(turned.ravel()), np.sort(found.ravel()))
     corner = np.linalg.inv(placed.grid.affine) @ wanted.affine @ [3, 4, 5, 1]
     assert turned[0][tuple(np.rint(corner[:3]).astype(int))] == found[0, 3, 4, 5]
+
+
+def test_an_analyze_volume_is_taken_as_las_where_that_is_written() -> None:
+    affine = json.loads((FOLDER / "expected.json").read_text())["analyze.img"]["affines"]["nibabel"]
+    kept, facts = read("nifti", FOLDER / "analyze.img", analyze="las", orient="keep")
+    assert np.array_equal(kept[0], ARRAYS["volume"]) and facts.grid is not None
+    assert facts.grid.code == "LAS" and facts.grid.apart(Grid.of_file(np.array(affine), (4, 5, 6))) < 1e-4
+    assert np.array_equal(read("nifti", FOLDER / "analyze.img", analyze="las")[0], kept[..., ::-1])
+    with pytest.raises(ReadError, match="does not say how it lies"):
+        read("nifti", FOLDER / "analyze.img")
 
 
 @pytest.mark.parametrize(("reader", "name", "code"), [
