@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,10 +54,8 @@ def events_of(cases: CohortCases, options: EventTableOptions, start: str | None 
     """
     table = event_table(cases.placed["table"], options)
     keys = cases.cells[options.case] if options.case is not None else cases.ids
-    indices, faults = _moments(cases, options, options.index, ("no-index", "it has no moment of prediction"))
-    begins, more = (
-        _moments(cases, options, start, ("no-start", "nothing says when it begins")) if start is not None else ({}, [])
-    )
+    indices, faults = _moments(cases, options, options.index, _without_index)
+    begins, more = _moments(cases, options, start, _without_start) if start is not None else ({}, [])
     _check_zones(table, keys, {**indices})
     faults += [fault for fault in more if fault.row in indices]
     late = [
@@ -131,10 +129,9 @@ def _by_number(text: str) -> tuple[float, str]:
         return math.inf, text
 
 
-def _moments(
-    cases: CohortCases, options: EventTableOptions, column: str, words: tuple[str, str]
-) -> tuple[dict[int, tuple[float, bool]], list[SequenceFault]]:
-    """The time in a column of each row, and what is wrong with it."""
+def _moments(cases: CohortCases, options: EventTableOptions, column: str, lacking: Callable[[str, str], ReadError]
+             ) -> tuple[dict[int, tuple[float, bool]], list[SequenceFault]]:
+    """The time in a column of each row, and what is wrong with it; `lacking` says so of a reason and a way out."""
     found, faults = {}, []
     for row, cell in enumerate(cases.cells[column]):
         try:
@@ -142,10 +139,16 @@ def _moments(
                 raise UnknownTimeError("the cell is blank")
             found[row] = hours_of(cell, options.time_unit, options.time_format)
         except UnknownTimeError as problem:
-            faults.append(
-                SequenceFault(ReadError(words[0], words[1], str(problem), f"fill in column {column!r}"), row, column)
-            )
+            faults.append(SequenceFault(lacking(str(problem), f"fill in column {column!r}"), row, column))
     return found, faults
+
+
+def _without_index(why: str, fix: str) -> ReadError:
+    return ReadError("no-index", "it has no moment of prediction", why, fix)
+
+
+def _without_start(why: str, fix: str) -> ReadError:
+    return ReadError("no-start", "nothing says when it begins", why, fix)
 
 
 def _check_zones(table: EventTable, keys: Sequence[str], indices: Mapping[int, tuple[float, bool]]) -> None:

@@ -207,21 +207,15 @@ def _units(found: Mapping[str, Counter[str]], variables: Mapping[str, Variable])
     """The unit of each variable that has one. Raises: ReadError with `unit-differs`."""
     told = {name: variable.unit for name, variable in variables.items() if variable.unit is not None}
     for name, counts in found.items():
-        wanted = told.get(name)
-        if len(counts) > 1 or (wanted is not None and set(counts) - {wanted}):
-            shown = ", ".join(f"{count:,} in {unit or 'none'}" for unit, count in counts.most_common(_SHOWN))
-            other = next((unit for unit, _ in counts.most_common() if unit and unit != wanted), "UNIT")
-            if wanted is None and len(counts) > 1:
-                other = next((unit for unit, _ in reversed(counts.most_common()) if unit), "UNIT")
-            message = (
-                f"{name!r} has several units: {shown}"
-                if len(counts) > 1
-                else (f"{name!r} is to be in {wanted}, and is not: {shown}")
-            )
-            raise ReadError(
-                "unit-differs",
-                message,
-                "values of two units are two things",
-                f"write the factor, as 'convert: {{{name}: {{{other}: FACTOR}}}}', or give each unit a name of its own",
-            )
+        wanted = told.get(name, counts.most_common(1)[0][0])
+        others = [unit for unit in counts if unit != wanted]
+        if not others:
+            continue
+        shown = ", ".join(f"{count:,} in {unit or 'none'}" for unit, count in counts.most_common(_SHOWN))
+        fix = (f"write the factor, as 'convert: {{{name}: {{{others[0] or 'UNIT'}: FACTOR}}}}', or give each unit a "
+               "name of its own")
+        if name in told:
+            raise ReadError("unit-differs", f"{name!r} is to be in {wanted}, and is not: {shown}", None, fix)
+        raise ReadError("unit-differs", f"{name!r} has several units: {shown}", "values of two units are two things",
+                        fix)
     return told | {name: unit for name, counts in found.items() for unit in counts if unit}
