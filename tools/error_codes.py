@@ -24,7 +24,7 @@ AREAS = {
     "Graph files": ("syntax", "graph", "registry", "components", "shapes", "planning", "drawing"),
     "Data files, tables and files of cases": ("data",),
     "Training and runs": ("training", "runs", "inference", "evaluation"),
-    "Networks and weights": ("network", "conversion"),
+    "Networks and weights": ("network", "pretrained", "conversion"),
     "Comparison": ("comparison",),
     "Reports": ("reporting",),
     "Explanation": ("explanation",),

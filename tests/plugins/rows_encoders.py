@@ -26,7 +26,13 @@ ROWS: list[tuple[Any, ...]] = [
     ("encoder.embed", {"categories": [3, 7], "width": 11, "dropout": 0.3}, [VECTOR]),
     ("encoder.embed", {"categories": [3], "width": 11}, [(1,)],
      {"gradients: input:table": "the numbers of categories choose embeddings, and have no gradient themselves"}),
-    *[("encoder.lstm", {"width": 8, "layers": layers}, [TOKENS]) for layers in (1, 2)],
+    *[(f"encoder.{name}", {"width": 8, "layers": layers}, [TOKENS]) for name in ("lstm", "gru") for layers in (1, 2)],
+    *[("encoder.grud", {"width": 6, "output": output, "delta_unit": "min"}, [TOKENS])
+      for output in ("vector", "tokens")],
+    *[("encoder.mtand", {"width": 6, "reference": 3, "heads": heads}, [TOKENS]) for heads in (1, 2)],
+    *[("encoder.transformer", {"width": 8, "heads": 2, "layers": 1, "output": output, "dropout": 0.3}, [TOKENS])
+      for output in ("vector", "tokens")],
+    ("encoder.strats", {"width": 6, "scale": True, "norm": "layer", "variable_dropout": 0.3}, [TOKENS]),
     *[("encoder.strats", {"width": 6, "output": output, "dropout": dropout}, [TOKENS])
       for output in ("vector", "tokens") for dropout in (0.0, 0.3)],
     *[("encoder.text_embed", {"width": 8, "positions": positions, "dropout": 0.3}, [TOKENS])
