@@ -72,8 +72,8 @@ def _of_network(used: UsedWeights, recipe: Recipe) -> Iterator[Diagnostic]:
     for point in points:
         if not point.same:
             yield Diagnostic(
-                "recipe-differs", f"{point.part.rpartition('.')[2]!r} of node {used.node.name!r} is {point.met}; the recipe of "
-                f"its weights says {point.wanted}", used.node.node.span, _why(recipe, point.part),
+                "recipe-differs", f"{point.part.rpartition('.')[2]!r} of node {used.node.name!r} is {point.met}; the "
+                f"recipe of its weights says {point.wanted}", used.node.node.span, _why(recipe, point.part),
                 "write what the recipe says, or correct the recipe", "warning")
 
 
@@ -92,8 +92,9 @@ def _of_inputs(used: UsedWeights, recipe: Recipe, plan: Plan, description: DataD
         for point in points:
             if not point.open and not point.same:
                 yield Diagnostic(
-                    "recipe-differs", f"input {name!r} has {point.part} {point.met}; the weights of node {used.node.name!r} "
-                    f"were trained with {point.wanted}", spec.span, _why(recipe, f"input.{point.part.split()[0]}"),
+                    "recipe-differs", f"input {name!r} has {point.part} {point.met}; the weights of node "
+                    f"{used.node.name!r} were trained with {point.wanted}", spec.span,
+                    _why(recipe, f"input.{point.part.split()[0].rstrip(',:')}"),
                     "change the options of the input, or correct the recipe", "warning")
         rest = [f"{point.part} ({point.open})" for point in points if point.open]
         if rest:
