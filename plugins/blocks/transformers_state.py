@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from fusionkit_plugins.blocks.transformers_models import Model, Values, made
 from torch import Tensor, nn
-from torch.func import functional_call
 
 _HEADS = ("cls.", "lm_head.", "pooler.", "classifier.", "pre_classifier.", "qa_outputs.", "head.", "decoder.",
           "discriminator_predictions.", "generator_predictions.", "generator_lm_head.", "vocab_", "text_model.",
@@ -63,14 +62,15 @@ class TransformersNetwork(nn.Module):
         return {name: value for name, value in (beside | inside).items() if name in wanted or not (
             name.startswith(_HEADS) or name.endswith(_COUNTED) or name in _UNUSED)}
 
-    def keep(self, depths: Sequence[int], count: int) -> None:
-        """From now on keep what the blocks at these depths, of `count`, give in every pass, for `run`.
+    def keep(self, depths: Sequence[int], count: int) -> list[nn.Module]:
+        """From now on keep what the blocks at these depths, of `count`, give in every pass, for `run`; all blocks.
 
         Not by the library's own way, which adds functions to its layers that no module can be copied with.
         """
         blocks = next(part for part in self.network.modules() if isinstance(part, nn.ModuleList) and len(part) == count)
         for depth in depths:
             blocks[depth].register_forward_hook(_Keep(self.kept))
+        return list(blocks)
 
     def run(self, *args: Any, **keywords: Any) -> tuple[Any, list[Tensor]]:
         """What the network gives, and the states of the depths that are kept, in their order."""
@@ -81,24 +81,11 @@ class TransformersNetwork(nn.Module):
         finally:
             self.kept.clear()
 
-    def freeze_unused(self, *inputs: Tensor) -> None:
-        """Freeze weights on which no result depends: final norms behind maps, tokens that only its training masked.
-
-        `inputs` are as those of `forward`, on the meta device.
-        """
-        names = [name for name, part in self.named_parameters() if part.requires_grad]
-        tensors = {name: torch.empty_like(part, device="meta") for name, part in (
-            *self.named_parameters(), *self.named_buffers())}
-        for name in names:
-            tensors[name].requires_grad_()
-        with torch.enable_grad(), _evaluated(self):
-            found = functional_call(self, tensors, inputs, strict=False)
-            parts = found if isinstance(found, tuple) else (found,)
-            grads = torch.autograd.grad(sum(part.sum() for part in parts), [tensors[name] for name in names],
-                                        allow_unused=True)
-        for name, grad in zip(names, grads, strict=True):
-            if grad is None:
-                self.get_parameter(name).requires_grad_(False)
+    def freeze(self, *parts: str) -> None:
+        """Freeze layers on which no result depends, by the names that the library gives them where it has them."""
+        for name, weight in self.network.named_parameters():
+            if name.startswith(parts) or name.endswith("mask_token"):
+                weight.requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -109,16 +96,6 @@ class _Keep:
 
     def __call__(self, block: nn.Module, args: Any, found: Any) -> None:
         self.kept.append(found[0] if isinstance(found, tuple) else found)
-
-
-@contextmanager
-def _evaluated(module: nn.Module) -> Iterator[None]:
-    before = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(before)
 
 
 _known: dict[tuple[str, tuple[str, ...]], dict[str, str]] = {}

@@ -92,7 +92,6 @@ class HfText(TransformersNetwork):
                                  fix=f"write at most {layers}")
         # Of the last layer the state behind the final norm counts, which the network itself gives.
         self.keep(range(layers - config.last, layers - 1) if config.pool == "mean_last" else (), layers)
-        self.freeze_unused(torch.zeros(2, min(inputs[0].positions, 8), dtype=torch.int64, device="meta"))
 
     def forward(self, text: Tensor, valid: Tensor | None = None) -> Tensor:
         """The vector of each text, or the states of its tokens."""

@@ -95,14 +95,17 @@ class HfVision(TransformersNetwork):
         self.before = 0 if self.kind in _WITHOUT_CLASS else 1 + int(getattr(about, "num_register_tokens", 0) or 0)
         self.grids = _grids(self.kind, about, inputs[0].spatial)
         self.depths, count = _depths(self.kind, about, config)
-        self.keep(self.depths, count)
+        blocks = self.keep(self.depths, count)
         self.keywords: dict[str, bool] = {}
         if config.interpolate and self.kind in _FIXED | {"swin", "swinv2"}:
             self.keywords["interpolate_pos_encoding"] = True
         mean, deviation = _statistics(config, self.channels)
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).reshape(-1, 1, 1), persistent=False)
-        self.freeze_unused(torch.zeros(2, *inputs[0].sizes, device="meta"))
+        self.freeze(*_unused(self.kind, config))
+        if self.depths:
+            for block in blocks[self.depths[-1] + 1 :]:
+                block.requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The vector, the map, the maps or the tokens."""
@@ -195,6 +198,16 @@ def _depths(kind: str, about: Any, config: HfVisionConfig) -> tuple[list[int], i
         raise ComponentError(f"'taps' is {config.taps}, but the network has the depths 0 to {count - 1}",
                              fix="choose depths in that range")
     return sorted({depth % count for depth in chosen}), count
+
+
+def _unused(kind: str, config: HfVisionConfig) -> tuple[str, ...]:
+    """The layers behind what is asked for, which are there as the file has them and have no part in the result."""
+    if config.features == "taps":
+        return ("layernorm.", "layer_norm.", "norm.", "post_layernorm.", "head.")
+    whole = config.features == "pooled" and config.pool != "mean"
+    behind = {"convnext": ("layernorm.",), "convnextv2": ("layernorm.",), "clip_vision_model": ("post_layernorm.",),
+              "siglip_vision_model": ("head.",)}
+    return () if whole else behind.get(kind, ())
 
 
 def _statistics(config: HfVisionConfig, channels: int) -> tuple[list[float], list[float]]:
