@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import torch
+from fusionkit_plugins.blocks.transformers_folder import text_pooling, values_of
 from fusionkit_plugins.blocks.transformers_models import TEXT, model_of, settings
 from fusionkit_plugins.blocks.transformers_state import TransformersNetwork
 from pydantic import Field, PositiveInt, model_validator
@@ -25,9 +26,11 @@ from fusionkit.api import (
     Probes,
     TensorShape,
     Vector,
+    WeightsFolder,
     fill_padding,
     max_valid,
     mean_valid,
+    weights_folder,
 )
 
 _SMALL = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 8,
@@ -40,24 +43,29 @@ _MODERN = {"model_type": "modernbert", "pad_token_id": 0, "bos_token_id": 1, "cl
 class HfTextConfig(Config):
     """Options of `encoder.hf_text`."""
 
+    folder: WeightsFolder | None = weights_folder()
     config: dict[str, Any] | None = Field(
-        None, description="The network's config.json as a mapping, 'model_type' first; its weights are then random, or "
-                          "those of the node's 'weights:'.")
-    pool: Literal["cls", "mean", "mean_last", "tokens"] = Field(
-        "mean", description="cls: the first token's last state; mean: the mean of all tokens' last states; mean_last: "
-                            "the same of the mean of the last 'last' states; tokens: the last state of each token.")
+        None, description="In place of 'folder': what a config.json says, as a mapping with 'model_type'; weights are "
+                          "then random, or those of the node's 'weights:'.")
+    pool: Literal["cls", "mean", "mean_last", "tokens"] | None = Field(
+        None, description="cls: the first token's last state; mean: the mean of all tokens' last states; mean_last: "
+                          "the same of the mean of the last 'last' states; tokens: the last state of each token. By "
+                          "default mean, or what the folder of a model of sentences says.")
     last: int = Field(4, ge=1, le=4, description="With 'pool: mean_last', how many of the last states are averaged.")
     window: PositiveInt | None = Field(
         None, description="How many tokens the network reads at a time, the reader's 'length': each window of a text is "
                           "read for itself. Without it the whole text is one.")
     join: Literal["mean", "max"] = Field("mean", description="How the vectors of a text's windows become one.")
     chunk: PositiveInt = Field(32, description="With 'window', how many windows are encoded at a time.")
-    normalise: Literal["none", "l2"] = Field("none", description="l2: divide the vector, or each token's, by its length.")
+    normalise: Literal["none", "l2"] | None = Field(
+        None, description="l2: divide the vector, or each token's, by its length. By default none, or what the folder "
+                          "of a model of sentences says.")
 
     @model_validator(mode="after")
     def _used(self) -> Self:
-        if self.config is None:
-            raise ValueError("it needs a network; write 'config: {model_type: ...}'")
+        if (self.config is None) == (self.folder is None):
+            raise ValueError("a network is that of a folder or of a config; write 'folder: PATH' or "
+                             "'config: {model_type: ...}'")
         return self
 
 
@@ -78,13 +86,14 @@ class HfText(TransformersNetwork):
     """
 
     def __init__(self, config: HfTextConfig, inputs: Sequence[TensorShape]) -> None:
-        assert config.config is not None  # as the options class demands
-        super().__init__(config.config, TEXT)
+        super().__init__(values_of(config.config, config.folder), TEXT)
         about = self.network.config
         _check_text(self.kind, about, config, inputs[0])
         self.padding = int(getattr(about, "pad_token_id", None) or 0)
         self.near = int(getattr(about, "local_attention", 0)) // 2
-        self.pool, self.last, self.join, self.unit = config.pool, config.last, config.join, config.normalise == "l2"
+        pool, normalise = text_pooling(config.folder) if config.pool is None else (config.pool, "none")
+        self.pool, self.last, self.join = pool, config.last, config.join
+        self.unit = (config.normalise or normalise) == "l2"
         self.window, self.chunk = config.window, config.chunk
         layers = int(about.num_hidden_layers)
         if config.pool == "mean_last" and config.last > layers:
@@ -92,6 +101,9 @@ class HfText(TransformersNetwork):
                                  fix=f"write at most {layers}")
         # Of the last layer the state behind the final norm counts, which the network itself gives.
         self.keep(range(layers - config.last, layers - 1) if config.pool == "mean_last" else (), layers)
+        self.freeze()
+        if config.folder is not None:
+            config.folder.fill(self)
 
     def forward(self, text: Tensor, valid: Tensor | None = None) -> Tensor:
         """The vector of each text, or the states of its tokens."""
@@ -170,9 +182,9 @@ def _check_text(kind: str, about: Any, config: HfTextConfig, shape: TensorShape)
 
 def features(config: HfTextConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     """A vector, or a token for each id."""
-    assert config.config is not None  # as the options class demands
-    model_of(config.config, TEXT)
-    width = int(settings(config.config).hidden_size)
+    values = values_of(config.config, config.folder)
+    model_of(values, TEXT)
+    width = int(settings(values).hidden_size)
     shape = inputs[0]
     if config.pool != "tokens":
         return Vector((width,))
@@ -181,4 +193,6 @@ def features(config: HfTextConfig, inputs: Sequence[TensorShape]) -> TensorShape
 
 component = Encoder("hf_text", HfTextConfig, HfText, rule="text: B text[n] _", output=features, category="text",
                     paper="doi:10.18653/v1/2020.emnlp-demos.6", needs=("transformers>=5.0",),
-                    probes=Probes(values={"config": [_EXAMPLE]}, together=[{"config": _EXAMPLE}, {"config": _MODERN}]))
+                    probes=Probes(values={"config": [_EXAMPLE]}, together=[
+                        {"config": _EXAMPLE}, {"config": _MODERN},
+                        {"config": _EXAMPLE, "pool": "mean_last", "last": 2}]))

@@ -11,12 +11,22 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import torch
+from fusionkit_plugins.blocks.transformers_folder import image_statistics, values_of
 from fusionkit_plugins.blocks.transformers_models import VISION
 from fusionkit_plugins.blocks.transformers_state import TransformersNetwork
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from fusionkit.api import ComponentError, Config, Encoder, Probes, TensorShape
+from fusionkit.api import (
+    ComponentError,
+    Config,
+    Encoder,
+    PretrainedFacts,
+    Probes,
+    TensorShape,
+    WeightsFolder,
+    weights_folder,
+)
 
 _FIXED = {"vit", "clip_vision_model", "siglip_vision_model"}
 """Kinds whose codes of positions are for one size of the image."""
@@ -32,9 +42,10 @@ _EXAMPLE = {"model_type": "dinov2", "hidden_size": 12, "num_hidden_layers": 2, "
 class HfVisionConfig(Config):
     """Options of `encoder.hf_vision`."""
 
+    folder: WeightsFolder | None = weights_folder()
     config: dict[str, Any] | None = Field(
-        None, description="The network's config.json as a mapping, 'model_type' first; its weights are then random, or "
-                          "those of the node's 'weights:'.")
+        None, description="In place of 'folder': what a config.json says, as a mapping with 'model_type'; weights are "
+                          "then random, or those of the node's 'weights:'.")
     features: Literal["pooled", "map", "taps", "tokens"] = Field(
         "pooled", description="pooled: one vector; map: the patches or the last map; taps: a map from each depth in "
                               "'taps', named f1, f2, ...; tokens: the patches as tokens.")
@@ -49,9 +60,12 @@ class HfVisionConfig(Config):
         False, description="Whether codes of positions are interpolated for an image of another size than the model "
                            "was trained with. DINOv2 and DINOv3 always do so.")
     normalise: Literal["model", "none"] = Field(
-        "none", description="model: expect an image in 0..1 and apply 'mean' and 'std'; none: use the input as it is.")
-    mean: list[float] | None = Field(None, description="With 'normalise: model', the mean of each channel.")
-    std: list[float] | None = Field(None, description="With 'normalise: model', the deviation of each channel.")
+        "model", description="model: expect an image in 0..1 and apply the mean and deviation that the model was "
+                             "trained with; none: use the input as it is.")
+    mean: list[float] | None = Field(
+        None, description="The mean of each channel, where neither recipe.yaml nor preprocessor_config.json of the "
+                          "folder tells it or another is wanted.")
+    std: list[float] | None = Field(None, description="The deviation of each channel, likewise.")
 
     @model_validator(mode="after")
     def _used(self) -> Self:
@@ -61,8 +75,13 @@ class HfVisionConfig(Config):
             raise ValueError("'taps' names one depth twice")
         if self.pool != "model" and self.features != "pooled":
             raise ValueError("'pool' belongs to 'features: pooled'")
-        if self.config is None:
-            raise ValueError("it needs a network; write 'config: {model_type: ...}'")
+        if (self.config is None) == (self.folder is None):
+            raise ValueError("a network is that of a folder or of a config; write 'folder: PATH' or "
+                             "'config: {model_type: ...}'")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("'mean' and 'std' belong together")
+        if self.normalise == "none" and self.mean is not None:
+            raise ValueError("'mean' and 'std' belong to 'normalise: model'")
         return self
 
 
@@ -85,12 +104,11 @@ class HfVision(TransformersNetwork):
     deviation: Tensor
 
     def __init__(self, config: HfVisionConfig, inputs: Sequence[TensorShape]) -> None:
-        assert config.config is not None  # as the options class demands
-        super().__init__(config.config, VISION)
+        super().__init__(values_of(config.config, config.folder), VISION)
         self.features, self.pool = config.features, config.pool
         about = self.network.config
         self.channels = int(getattr(about, "num_channels", 3))
-        _check_pool(self.kind, config)
+        _check_pool(self.kind, about, config)
         _check_image(self.kind, about, inputs[0], config.interpolate)
         self.before = 0 if self.kind in _WITHOUT_CLASS else 1 + int(getattr(about, "num_register_tokens", 0) or 0)
         self.grids = _grids(self.kind, about, inputs[0].spatial)
@@ -106,6 +124,8 @@ class HfVision(TransformersNetwork):
         if self.depths:
             for block in blocks[self.depths[-1] + 1 :]:
                 block.requires_grad_(False)
+        if config.folder is not None:
+            config.folder.fill(self)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The vector, the map, the maps or the tokens."""
@@ -135,11 +155,11 @@ class HfVision(TransformersNetwork):
         return state.contiguous()
 
 
-def _check_pool(kind: str, config: HfVisionConfig) -> None:
+def _check_pool(kind: str, about: Any, config: HfVisionConfig) -> None:
     if config.pool in ("cls", "cls_mean") and kind in _WITHOUT_CLASS:
         raise ComponentError(f"{kind!r} has no class token", "its patches or its map are all it gives",
                              "write 'pool: mean', or 'pool: model' for what the model itself pools")
-    if config.pool == "model" and config.features == "pooled" and (config.config or {}).get("vision_use_head") is False:
+    if config.pool == "model" and config.features == "pooled" and not getattr(about, "vision_use_head", True):
         raise ComponentError(f"this {kind!r} has no pooling of its own", fix="write 'pool: mean'")
 
 
@@ -214,18 +234,36 @@ def _statistics(config: HfVisionConfig, channels: int) -> tuple[list[float], lis
     """Mean and deviation of each channel."""
     if config.normalise == "none":
         return [0.0] * channels, [1.0] * channels
-    if config.mean is None or config.std is None:
-        raise ComponentError("nothing says which mean and deviation the network was trained with",
-                             "'normalise: model' needs them", "write 'mean:' and 'std:', or 'normalise: none' where "
-                             "the data file normalises")
-    if len(config.mean) != channels or len(config.std) != channels or min(config.std) <= 0:
+    found = _told(config)
+    if found is None:
+        raise ComponentError("nothing tells the mean and deviation of the images that the network was trained with",
+                             "there is no preprocessor_config.json beside its weights, and no recipe.yaml that has them"
+                             if config.folder else "'config' has none", "write 'mean:' and 'std:', or "
+                             "'normalise: none' where the data file normalises or weights are random")
+    mean, deviation = ([*part] * channels if len(part) == 1 else [*part] for part in found)
+    if len(mean) != channels or len(deviation) != channels or min(deviation) <= 0:
         raise ComponentError(f"'mean' and 'std' must have {channels} numbers each, those of 'std' above 0",
                              fix="write one for each channel that the network reads")
-    return config.mean, config.std
+    return mean, deviation
+
+
+def _told(config: HfVisionConfig) -> tuple[list[float], list[float]] | None:
+    if config.mean is not None and config.std is not None:
+        return config.mean, config.std
+    return image_statistics(config.folder)
+
+
+def facts(config: HfVisionConfig) -> PretrainedFacts | None:
+    """The normalisation before the folder's weights; their source and licence are told by a recipe."""
+    if config.folder is None:
+        return None
+    mean, deviation = (_told(config) if config.normalise == "model" else None) or ((), ())
+    return PretrainedFacts(mean=mean, std=deviation)
 
 
 component = Encoder("hf_vision", HfVisionConfig, HfVision, rule="image: B _ _ _ -> ?", category="image",
-                    paper="doi:10.18653/v1/2020.emnlp-demos.6", needs=("transformers>=5.0",),
+                    paper="doi:10.18653/v1/2020.emnlp-demos.6", needs=("transformers>=5.0",), pretrained=facts,
                     probes=Probes(values={"config": [_EXAMPLE]}, together=[
-                        {"config": _EXAMPLE}, {"config": _EXAMPLE, "features": "taps", "taps": [0]},
+                        {"config": _EXAMPLE, "normalise": "none"},
+                        {"config": _EXAMPLE, "features": "taps", "taps": [0], "normalise": "none"},
                         {"config": _EXAMPLE, "normalise": "model", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}]))

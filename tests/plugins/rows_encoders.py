@@ -59,7 +59,7 @@ ROWS: list[tuple[Any, ...]] = [
     *[(TIMM, {"model": "test_resnet", "features": features}, [(3, 37, 41)]) for features in ("pooled", "map", "taps")],
     (TIMM, {"model": "test_resnet", "drop_rate": 0.3, "drop_path_rate": 0.2}, [(5, 37, 41)]),
     (TIMM, {"model": "test_efficientnet", "features": "taps", "taps": [1, -2], "normalise": "none"}, [(1, 37, 41)]),
-    *[("encoder.hf_vision", {"config": config, "features": features}, [sizes])
+    *[("encoder.hf_vision", {"config": config, "features": features, "normalise": "none"}, [sizes])
       for config, sizes in HF_VISION for features in ("pooled", "map", "taps", "tokens")],
     *[("encoder.hf_text", {"config": config, "pool": pool, "last": 2, "window": window}, [TOKENS])
       for config in HF_KINDS for pool, window in (("mean", None), ("tokens", 5), ("cls", 3))],

@@ -21,7 +21,7 @@ SMALL = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "i
 
 def net(case: Fixture, **options: Any) -> HfVision:
     """The component of a recorded case, with its weights, read as a file of a release."""
-    module = HfVision(HfVisionConfig(config=dict(case.meta["config"]), **options), [Image(case.inputs[0].shape[1:])])
+    module = HfVision(HfVisionConfig(config=dict(case.meta["config"]), normalise="none", **options), [Image(case.inputs[0].shape[1:])])
     module.load_state_dict(module.adapt_weights(dict(case.parameters)))
     return module.eval()
 
@@ -115,16 +115,16 @@ def test_a_folder_that_the_library_wrote_gives_what_the_library_computes_of_it(k
     from safetensors.torch import load_file
 
     about = transformers.AutoConfig.for_model(kind, **KINDS[kind])
-    build, torch_seed = getattr(transformers, VISION[kind].network), 3
-    torch.manual_seed(torch_seed)
+    build = getattr(transformers, VISION[kind].network)
+    torch.manual_seed(3)
     theirs = build(about).eval()
     theirs.save_pretrained(tmp_path)
     file = load_file(tmp_path / "model.safetensors")
     theirs = build.from_pretrained(tmp_path, local_files_only=True).eval()
     sizes = SIZES.get(kind, (8, 12))
-    image, other = torch.randn(2, 3, *sizes), None
+    image = torch.randn(2, 3, *sizes)
     other = image.clone().requires_grad_()
-    ours = HfVision(HfVisionConfig(config={"model_type": kind, **KINDS[kind]}, pool="mean"), [Image((3, *sizes))]).eval()
+    ours = HfVision(HfVisionConfig(config={"model_type": kind, **KINDS[kind]}, pool="mean", normalise="none"), [Image((3, *sizes))]).eval()
     tensors = ours.adapt_weights(file)
     assert tensors.keys() <= file.keys()
     ours.load_state_dict(tensors)
@@ -140,7 +140,7 @@ def test_a_folder_that_the_library_wrote_gives_what_the_library_computes_of_it(k
 
 def refusal(options: dict[str, Any], shape: tuple[int, ...] = (3, 8, 12)) -> ComponentError:
     with pytest.raises(ComponentError) as caught:
-        HfVision(HfVisionConfig(**options), [Image(shape)])
+        HfVision(HfVisionConfig(**{"normalise": "none", **options}), [Image(shape)])
     return caught.value
 
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_is_refused_with_the_reason() -> None:
     assert "no class token" in str(refusal({"config": {"model_type": "swin", **KINDS["swin"]}, "pool": "cls"}))
     assert "3 channels, the image has 2" in str(refusal(vit, (2, 8, 12)))
     assert "depths 0 to 1" in str(refusal({**vit, "features": "taps", "taps": [2]}))
-    assert "which mean and deviation" in str(refusal({**vit, "normalise": "model"}))
+    assert "the mean and deviation" in str(refusal({**vit, "normalise": "model"}))
     code = refusal({"config": {"model_type": "hibou", "auto_map": {"AutoModel": "modeling.Hibou"}}})
     assert "never run" in str(code) and "auto_map" in str(code.why)
     assert "encoder.hf_text" in str(refusal({"config": {"model_type": "bert"}}))
@@ -165,7 +165,7 @@ def test_a_grey_image_is_three_equal_channels_and_statistics_are_those_of_the_op
     config = {"model_type": "dinov2", **KINDS["dinov2"]}
     options = {"config": config, "normalise": "model", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.1]}
     grey, colour, plain = (HfVision(HfVisionConfig(**given), [Image((channels, 8, 12))]).eval() for given, channels in (
-        (options, 1), (options, 3), ({"config": config}, 3)))
+        (options, 1), (options, 3), ({"config": config, "normalise": "none"}, 3)))
     colour.load_state_dict(grey.state_dict())
     plain.load_state_dict(grey.state_dict())
     image = torch.rand(2, 1, 8, 12)
