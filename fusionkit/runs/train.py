@@ -21,6 +21,7 @@ from fusionkit.network.build import build_plan
 from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import save_weights
+from fusionkit.planning.weights_used import weights_used
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
@@ -29,6 +30,7 @@ from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, SET
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.lock import holds_other_files, locked
+from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
 from fusionkit.runs.resumption import check_graph, check_settings, fitted_as_before, is_trained, placed, record_for
 from fusionkit.runs.setup import Setup
@@ -118,10 +120,12 @@ def train(
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
     """Warnings about settings and network given the cases: `hold_out` without use, batch norms that see parts of what
-    a loss compares, batches with few events, imputations that will not learn.
+    a loss compares, batches with few events, inputs other than pretrained weights ask for, imputations that
+    will not learn.
     """
     cohort, found = setup.cohort, divided_norms(setup.plan, settings)
     learned = list(cohort.split_rows("train") or cohort.rows)
+    found += recipe_findings(setup.plan, cohort.description)
     found += few_events(setup.plan, settings.batch_size, lambda head: cohort.class_counts(head, learned))
     if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
         found.append(Diagnostic(
@@ -375,9 +379,11 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
         for member, about in enumerate(members):
             about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
     roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
+    started = [used.as_json() for used in weights_used(job.setup.plan)]
     stage = {"stage": job.settings.stage} if job.settings.stage else {}
     write_json(folder / RUN, {"fusionkit-run": 1, **stage, "data": str(job.data.resolve()),
                               **({ROOTS: roots} if roots else {}),
+                              **({"weights": started} if started else {}),
                               "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members,
                               **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}), **named})

@@ -310,4 +310,4 @@ def sample(folder: Path) -> Path:
 
 
 component = Reader("image", ImageOptions, examine, category="image", shape=shape, advise=advise, size_fix=size_fix,
-                   sample=sample)
+                   sample=sample, scaled=(0.0, 1.0))
