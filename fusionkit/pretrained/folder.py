@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 DESCRIPTIONS = (CONFIG, RECIPE, "preprocessor_config.json", "modules.json", "1_Pooling/config.json")
 """Files of a folder, besides the weights, that a network is made from; a run keeps copies of them."""
+FORMAT = "weights-folder"
+"""What schemas call an option of this type."""
 _MAX_BYTES = 1 << 20
 
 
@@ -189,7 +191,7 @@ class WeightsFolder:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
-        return {"type": "string"}
+        return {"type": "string", "format": FORMAT}
 
 
 def _read(value: Any) -> WeightsFolder:
