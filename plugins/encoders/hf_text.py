@@ -1,7 +1,7 @@
 """Text models of the transformers library: one vector of a text, or a vector for each of its tokens.
 
-Source: Wolf et al. 2020, Transformers: State-of-the-Art Natural Language Processing, doi:10.18653/v1/2020.emnlp-demos.6;
-each model has a paper of its own.
+Source: Wolf et al. 2020, Transformers: State-of-the-Art Natural Language Processing,
+doi:10.18653/v1/2020.emnlp-demos.6; each model has a paper of its own.
 """
 # Axes: B batch, n tokens of a text, M windows of texts, m tokens of a window, w features of the model.
 
@@ -53,8 +53,8 @@ class HfTextConfig(Config):
                           "default mean, or what the folder of a model of sentences says.")
     last: int = Field(4, ge=1, le=4, description="With 'pool: mean_last', how many of the last states are averaged.")
     window: PositiveInt | None = Field(
-        None, description="How many tokens the network reads at a time, the reader's 'length': each window of a text is "
-                          "read for itself. Without it the whole text is one.")
+        None, description="How many tokens the network reads at a time, the reader's 'length': each window of a text "
+                          "is read for itself. Without it the whole text is one.")
     join: Literal["mean", "max"] = Field("mean", description="How the vectors of a text's windows become one.")
     chunk: PositiveInt = Field(32, description="With 'window', how many windows are encoded at a time.")
     normalise: Literal["none", "l2"] | None = Field(
@@ -88,7 +88,7 @@ class HfText(TransformersNetwork):
     def __init__(self, config: HfTextConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__(values_of(config.config, config.folder), TEXT)
         about = self.network.config
-        _check_text(self.kind, about, config, inputs[0])
+        self.most = _check_text(self.kind, about, config, inputs[0])
         self.padding = int(getattr(about, "pad_token_id", None) or 0)
         self.near = int(getattr(about, "local_attention", 0)) // 2
         pool, normalise = text_pooling(config.folder) if config.pool is None else (config.pool, "none")
@@ -107,6 +107,8 @@ class HfText(TransformersNetwork):
 
     def forward(self, text: Tensor, valid: Tensor | None = None) -> Tensor:
         """The vector of each text, or the states of its tokens."""
+        if self.window is None and text.shape[1] > self.most:
+            raise _too_long(text.shape[1], self.most)  # of an input without a limit, 'text: null'
         if self.window is None or text.shape[1] <= self.window:
             found = self._encoded(text, valid)
         else:
@@ -164,7 +166,8 @@ class HfText(TransformersNetwork):
         return {"full_attention": mask, "sliding_attention": mask & (apart <= self.near)}
 
 
-def _check_text(kind: str, about: Any, config: HfTextConfig, shape: TensorShape) -> None:
+def _check_text(kind: str, about: Any, config: HfTextConfig, shape: TensorShape) -> int:
+    """How many tokens the network can read at once."""
     if shape.width > about.vocab_size:
         raise ComponentError(f"the tokenizer has {shape.width:,} ids, and the network knows {about.vocab_size:,}",
                              "they are of different models: an id would mean another word, or none",
@@ -175,9 +178,14 @@ def _check_text(kind: str, about: Any, config: HfTextConfig, shape: TensorShape)
         raise ComponentError(f"'window' is {config.window}, and the network has {most} positions",
                              fix=f"write 'length: {most}' in the data file, and 'window: {most}' here")
     if config.window is None and shape.positions > most:
-        raise ComponentError(f"a text has up to {shape.positions:,} tokens, and the network has {most:,} positions",
-                             fix=f"write 'length: {most}' and 'windows: 1' in the data file, or 'window:' here with the "
-                             "length of one window")
+        raise _too_long(shape.positions, most)
+    return most
+
+
+def _too_long(count: int, most: int) -> ComponentError:
+    return ComponentError(f"a text has up to {count:,} tokens, and the network has {most:,} positions",
+                          fix=f"write 'length: {most}' and 'windows: 1' in the data file, or 'window:' here with the "
+                          "length of one window")
 
 
 def features(config: HfTextConfig, inputs: Sequence[TensorShape]) -> TensorShape:
@@ -192,7 +200,7 @@ def features(config: HfTextConfig, inputs: Sequence[TensorShape]) -> TensorShape
 
 
 component = Encoder("hf_text", HfTextConfig, HfText, rule="text: B text[n] _", output=features, category="text",
-                    paper="doi:10.18653/v1/2020.emnlp-demos.6", needs=("transformers>=5.0",),
+                    paper="doi:10.18653/v1/2020.emnlp-demos.6", needs=("transformers>=5.18",),
                     probes=Probes(values={"config": [_EXAMPLE]}, together=[
                         {"config": _EXAMPLE}, {"config": _MODERN},
                         {"config": _EXAMPLE, "pool": "mean_last", "last": 2}]))

@@ -1,7 +1,7 @@
 """Image models of the transformers library: a pooled vector, a map, maps of several depths, or tokens.
 
-Source: Wolf et al. 2020, Transformers: State-of-the-Art Natural Language Processing, doi:10.18653/v1/2020.emnlp-demos.6;
-each model has a paper of its own.
+Source: Wolf et al. 2020, Transformers: State-of-the-Art Natural Language Processing,
+doi:10.18653/v1/2020.emnlp-demos.6; each model has a paper of its own.
 """
 # Axes: B batch, C channels, H W image, n patches, p class token and registers, w features of the model.
 
@@ -91,7 +91,7 @@ class HfVision(TransformersNetwork):
     Let h be the last hidden state, after the final norm if the network has one there: (B, p + n, w) with the class
     token first, registers next, patches last. `cls` is h[:, 0], of CLIP the same after its last norm; `mean` is the
     mean of the patches, without registers. `map` is the patches, or the last map, as (B, w, h', w'); taps are hidden
-    states before the final norm. A grey image is shown as three equal channels to a network that was trained on colours.
+    states before the final norm. A grey image is shown as three equal channels to a network of colours.
 
     The state dict has the names of the release's files. Shapes: (B, C, H, W); gives (B, w), (B, 2 w) with `cls_mean`,
     (B, w, h', w'), several of these, or (B, n, w). Missing rows are skipped.
@@ -202,7 +202,7 @@ def _grids(kind: str, about: Any, sizes: Sequence[int]) -> list[tuple[int, ...]]
         return [tuple(size // 4 // 2 ** (len(about.depths) - 1) for size in sizes)]
     grid = tuple(size // side for size, side in zip(sizes, _patch(about), strict=True))
     if kind not in _HALVING:
-        return [grid] * int(getattr(about, "num_hidden_layers", 1))
+        return [grid] * (len(about.depths) if kind in _MAPS else int(about.num_hidden_layers))
     # Each stage but the last halves what it gives.
     halves = [min(stage, len(about.depths) - 1) for stage in range(1, len(about.depths) + 1)]
     return [tuple(-(-size // 2**times) for size in grid) for times in halves]
@@ -262,7 +262,7 @@ def facts(config: HfVisionConfig) -> PretrainedFacts | None:
 
 
 component = Encoder("hf_vision", HfVisionConfig, HfVision, rule="image: B _ _ _ -> ?", category="image",
-                    paper="doi:10.18653/v1/2020.emnlp-demos.6", needs=("transformers>=5.0",), pretrained=facts,
+                    paper="doi:10.18653/v1/2020.emnlp-demos.6", needs=("transformers>=5.18",), pretrained=facts,
                     probes=Probes(values={"config": [_EXAMPLE]}, together=[
                         {"config": _EXAMPLE, "normalise": "none"},
                         {"config": _EXAMPLE, "features": "taps", "taps": [0], "normalise": "none"},

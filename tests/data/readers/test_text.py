@@ -110,4 +110,4 @@ def test_a_token_that_tells_the_label_is_warned_of_by_its_id_alone(tmp_path: Pat
     head = HeadTarget("multiclass", ("no", "yes"))
     found = load_cohort(describe(tmp_path / "data.yaml"), {"result": head}, {"note": NOTE}, True).warnings
     told = next(one for one in found if one.code == "tells-target")
-    assert "the id 3 occurs in the 20 texts of one answer and in no others" in told.message
+    assert "the id 7 occurs in the 20 texts of one answer and in no others" in told.message

@@ -1,4 +1,4 @@
-"""`encoder.hf_vision`: numbers that the transformers library recorded, its own results now, files of weights, refusals."""
+"""`encoder.hf_vision`: numbers that the library recorded, its own results now, files of weights, refusals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ SMALL = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "i
 
 def net(case: Fixture, **options: Any) -> HfVision:
     """The component of a recorded case, with its weights, read as a file of a release."""
-    module = HfVision(HfVisionConfig(config=dict(case.meta["config"]), normalise="none", **options), [Image(case.inputs[0].shape[1:])])
+    module = HfVision(HfVisionConfig(config=dict(case.meta["config"]), normalise="none", **options),
+                      [Image(case.inputs[0].shape[1:])])
     module.load_state_dict(module.adapt_weights(dict(case.parameters)))
     return module.eval()
 
@@ -124,7 +125,8 @@ def test_a_folder_that_the_library_wrote_gives_what_the_library_computes_of_it(k
     sizes = SIZES.get(kind, (8, 12))
     image = torch.randn(2, 3, *sizes)
     other = image.clone().requires_grad_()
-    ours = HfVision(HfVisionConfig(config={"model_type": kind, **KINDS[kind]}, pool="mean", normalise="none"), [Image((3, *sizes))]).eval()
+    ours = HfVision(HfVisionConfig(config={"model_type": kind, **KINDS[kind]}, pool="mean", normalise="none"),
+                    [Image((3, *sizes))]).eval()
     tensors = ours.adapt_weights(file)
     assert tensors.keys() <= file.keys()
     ours.load_state_dict(tensors)
