@@ -28,15 +28,15 @@ def in_folds(description: DataDescription, heads: Mapping[str, HeadTarget], fold
         group=before.group if before else None, grouped=before.grouped if before else True))
 
 
-def repeated(cohort: Cohort, repeats: int) -> list[Cohort]:
+def repeated(cohort: Cohort, repeats: int, seeds: int = 1) -> list[Cohort]:
     """The cohort of every repeat: with folds, each is split with the next seed, else all are the same.
 
-    Cached files are shared by all of them.
+    With `seeds` above 1 the division stays, and `repeats` is 1. Cached files are shared by all of them.
     Raises: DataError with the errors that `divide` finds.
     """
     spec = cohort.description.split
-    if spec is None or not cohort.fold_count:
-        return [cohort] * repeats
+    if spec is None or not cohort.fold_count or seeds > 1:
+        return [cohort] * max(repeats, seeds)
     made = [cohort]
     if spec.fold_columns and repeats > len(spec.fold_columns):
         raise DataError(Diagnostic(

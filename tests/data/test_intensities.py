@@ -12,7 +12,7 @@ from bundled_readers import READERS
 from recorded import GOLDEN
 
 from fusionkit.data.description import describe
-from fusionkit.data.intensities import foreground, intensities
+from fusionkit.data.intensities import IntensityOptions, foreground, intensities
 from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers.facts import Facts

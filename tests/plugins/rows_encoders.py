@@ -57,6 +57,10 @@ ROWS: list[tuple[Any, ...]] = [
       for depth, output, options in ((10, "pooled", {"preset": "medicalnet"}), (50, "map", {}),
                                      (18, "taps", {"shortcut": "A"}))],
     *[(TIMM, {"model": "test_resnet", "features": features}, [(3, 37, 41)]) for features in ("pooled", "map", "taps")],
+    *[("encoder.each_slice", {"encoder": {"use": "encoder.conv", "with": {"widths": [3], "output": output}},
+                              "along": along, "recompute": True}, [VOLUME])
+      for output, along in (("pooled", "depth"), ("taps", "width"))],
+    ("encoder.plain_pyramid", {"widths": [3, 5], "enlarge": [2, 1], "thin": [1, 2]}, [VOLUME, VOLUME]),
     (TIMM, {"model": "test_resnet", "drop_rate": 0.3, "drop_path_rate": 0.2}, [(5, 37, 41)]),
     (TIMM, {"model": "test_efficientnet", "features": "taps", "taps": [1, -2], "normalise": "none"}, [(1, 37, 41)]),
     *[("encoder.hf_vision", {"config": config, "features": features, "normalise": "none"}, [sizes])
