@@ -18,7 +18,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--node", required=True, metavar="NODE", help="the node whose fusion is swapped")
     parser.add_argument("--with", required=True, metavar="ID,ID{OPTION: VALUE}", dest="candidates",
                         action="append", help="the fusions to try, in addition to the node's own, which is the "
-                                              "reference; may be given several times")
+                                              "reference: ids, 'all', 'category:NAME' or a pattern such as "
+                                              "'fusion.late_*'; may be given several times")
     parser.add_argument("--folds", type=int, metavar="K", help="use K folds instead of the data file's split")
     parser.add_argument("--repeats", type=int, default=1, metavar="N",
                         help="train N times, each with the next seed and with folds drawn anew (default 1)")
