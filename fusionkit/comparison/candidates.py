@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from fusionkit.comparison.graph_edits import alone, heads_behind, inputs_of, sources_of, swapped
 from fusionkit.comparison.late_candidates import fuses_predictions, own_heads_note, with_own_heads
-from fusionkit.comparison.offered import fitting, named_together, not_named, resolved_offers
+from fusionkit.comparison.offered import baseline_specs, fitting, named_together, not_named, resolved_offers
 from fusionkit.comparison.splits import check_tested, in_folds
 from fusionkit.components.component import Component
 from fusionkit.components.kinds import kind_of
@@ -31,7 +31,7 @@ from fusionkit.syntax.tree import Tree
 from fusionkit.syntax.typed_components import TypedComponent, TypedList, parse_components
 from fusionkit.training.settings import TrainingSettings, read_settings
 
-Kind = Literal["reference", "candidate", "single"]
+Kind = Literal["reference", "candidate", "baseline", "single"]
 WITH = TypedList("--with", "bad-candidate", "candidate", "fusion.concat,fusion.gmu{width: 16}")
 
 
@@ -125,17 +125,21 @@ def plan_comparison(
     _refuse(faults + more)
     own = _reference(reference, node)
     plans |= made
+    simple = fitting(baseline_specs(specs, registry) if singles else (), reference, node, cohort, registry)
     more_of_them = fitting(offered, reference, node, cohort, registry)
     others, notes = _distinct(own, {**{each.text: plans[each.text] for each in specs}, **more_of_them.plans}, node)
     notes += more_of_them.notes
-    predicting = [*(each for each, _ in late.values()), *more_of_them.late]
+    taken = [own, *others]
+    others += [Candidate(name, "", "baseline", plan) for name, plan in simple.plans.items()
+               if not any(_call(each.plan, node) == _call(plan, node) for each in taken)]
+    predicting = [*(each for each, _ in late.values()), *more_of_them.late, *simple.late]
     notes += [note] if (note := own_heads_note(reference, node, predicting)) else []
     if any(each.name == node and each.weights is not None for each in graph.nodes):
         notes.append(f"node {node!r} starts from a weights file, which only the reference can do")
     single_inputs, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
     everyone = _foldered([own, *others, *single_inputs])
     return ComparisonPlan(node, tuple(everyone), settings, cohort, tuple(heads_behind(reference, node)),
-                          (*more_of_them.left_out, *left_out), tuple(notes), registry)
+                          (*more_of_them.left_out, *simple.left_out, *left_out), tuple(notes), registry)
 
 
 def _refuse(found: Sequence[Diagnostic]) -> None:

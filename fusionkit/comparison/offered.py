@@ -23,7 +23,9 @@ from fusionkit.runs.categories import with_categories
 from fusionkit.syntax.tree import Leaf, Mapping
 from fusionkit.syntax.typed_components import TypedComponent, typed_form
 
-ALL, CATEGORY = "all", "category:"
+ALL, CATEGORY, BASELINES = "all", "category:", "baselines"
+ALWAYS = ("fusion.late_mean",)
+"""Fusions that a comparison has without being asked: one that does not beat them is of no use."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def not_named(specs: Sequence[TypedComponent]) -> list[TypedComponent]:
     """The candidates that were named together, each once, without those that are also named by themselves."""
     own = {each.use for each in specs if not each.of}
     return list({each.use: each for each in specs if each.of and each.use not in own}.values())
+
+
+def baseline_specs(specs: Sequence[TypedComponent], registry: Registry) -> list[TypedComponent]:
+    """The simple fusions that every comparison has beside what was asked for, as far as they are installed."""
+    span, asked = Span(BASELINES, 1, 1), {each.text for each in specs}
+    return [TypedComponent(id, None, id, span, of=BASELINES) for id in ALWAYS if id in registry.ids and id not in asked]
 
 
 def resolved_offers(offered: Sequence[TypedComponent], reference: Resolved, node: str, registry: Registry
