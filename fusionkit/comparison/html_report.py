@@ -200,6 +200,8 @@ def _cases(compared: ComparisonResult) -> list[str]:
                "fraction": f"fractions drawn with seed {spec.seed}"}[spec.kind]
         if spec.fold_columns:
             how = f"the folds in {', '.join(map(repr, spec.fold_columns[: compared.repeats]))}"
+        elif spec.leave_out:
+            how = f"leaving out one value of {spec.leave_out!r} at a time"
         elif spec.kind == "folds" and compared.repeats > 1:
             how += f" to {spec.seed + compared.repeats - 1}, one for each repeat"
         kept = (spec.group or description.patient or description.id) if spec.grouped else None
