@@ -115,7 +115,7 @@ def rank_candidates(
 def _corrected(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
     """Holm's correction over the candidates, and separately over the baselines: two families."""
     made = list(rows)
-    for family in ({"candidate"}, {"single", "table"}):
+    for family in ({"candidate"}, {"single", "table", "pretrained"}):
         found = {place: row.difference for place, row in enumerate(rows) if row.kind in family and row.difference}
         for (place, own), value in zip(found.items(), holm([own.p for own in found.values()]), strict=True):
             made[place] = replace(rows[place], difference=replace(own, holm=value))

@@ -17,7 +17,7 @@ from fusionkit.planning.plan import Cost
 
 CSV, JSON, REPORT = "compare.csv", "compare.json", "report.html"
 KIND_TEXTS = {"reference": "the graph as written", "candidate": "another fusion", "single": "single input",
-         "table": "scikit-learn on the tables"}
+         "table": "scikit-learn on the tables", "pretrained": "a pretrained model on the tables"}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack, get_args
 
 from fusionkit.comparison import baselines as simple
+from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
 from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
 from fusionkit.comparison.html_report import as_html
@@ -81,6 +82,8 @@ def compare(
     metric: str | None = None,
     reuse: Reuse = "auto",
     baselines: bool = True,
+    tabicl: str | Path | None = None,
+    memory: int = pretrained.MEMORY,
     output: str | Path = "compare",
     data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
@@ -95,11 +98,12 @@ def compare(
     The options are those of `fusionkit compare`, whose `--with` is `candidates` here, as in
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
-    `components`. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from
-    the folder.
+    `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `quiet`
+    hides notes and progress; `console` is where they are shown. Repeating the call resumes from the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, reuse)
+    weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
     given = {name: value for name, value in settings.items() if value is not None}
     registry = discover(components=components, files=[str(file) for file in plugins])
@@ -110,6 +114,9 @@ def compare(
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, metric, registry)
     cohorts = repeated(comparison.cohort, repeats)
+    units = units_of(comparison, cohorts)
+    if weights:
+        pretrained.check_memory(comparison.cohort, units, memory)
     with locked(folder):
         claim_comparison(folder, comparison, repeats)
         for warning in comparison.cohort.warnings:
@@ -117,12 +124,13 @@ def compare(
         for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
             console.line(text)
         trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse)
-        units = units_of(comparison, cohorts)
         fitted, missing = _baselines(comparison, cohorts, units) if baselines else ({}, [])
+        read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)
+        missing += unread
         missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
         for name, why in missing:
             console.line(f"{name} is left out: {why}")
-        outcomes = {**trained.outcomes, **fitted}
+        outcomes = {**trained.outcomes, **fitted, **read}
         ranked = _ranked(comparison, metrics, outcomes, units, console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
@@ -130,7 +138,8 @@ def compare(
                                   {each.name: mark for each in comparison.candidates
                                    if (mark := training_mark(folder / RUNS / each.folder))})
         named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
-        _write(folder, result, {"graph": named, "data": str(data)})
+        about: dict[str, Any] = {"graph": named, "data": str(data)}
+        _write(folder, result, {**about, "tabicl": weights.as_json()} if weights else about)
         return Comparison(folder, result, trained.failed)
 
 
@@ -167,18 +176,20 @@ def _ranked(
     units: Sequence[Unit], console: Console,
 ) -> tuple[HeadRanking, ...]:
     """Every network of every measured head; an entry without a candidate is a baseline on the tables."""
-    kinds = {**dict.fromkeys(outcomes, "table"), **{each.name: each.kind for each in comparison.candidates}}
+    kinds = {**dict.fromkeys(outcomes, "table"), pretrained.NAME: "pretrained",
+             **{each.name: each.kind for each in comparison.candidates}}
     heads = [head for head in comparison.reference.plan.heads if head.name in metrics]
     ranked = []
     with console.progress("comparing") as update:
         for done, head in enumerate(heads):
-            ranked.append(rank_candidates(head, metrics[head.name], outcomes, kinds, units, cohort=comparison.cohort,
+            own = {name: repeats for name, repeats in outcomes.items() if head.name in repeats[0].heads}
+            ranked.append(rank_candidates(head, metrics[head.name], own, kinds, units, cohort=comparison.cohort,
                                           seed=comparison.settings.seed))
             update(done + 1, len(metrics))
     return tuple(ranked)
 
 
-def _write(folder: Path, result: ComparisonResult, about: Mapping[str, str]) -> None:
+def _write(folder: Path, result: ComparisonResult, about: Mapping[str, Any]) -> None:
     tables.write_tables(folder, result, about)
     draw_ranks(folder, result.rankings)
     write_text(folder / tables.REPORT, as_html(result, folder))
