@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fusionkit.components.outcomes import SurvivalColumn as SurvivalColumn
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
     from fusionkit.components.outcomes import median_class as median_class
+    from fusionkit.components.pretrained import PretrainedFacts as PretrainedFacts
     from fusionkit.components.probes import Probes as Probes
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
     from fusionkit.components.protocols import Prediction as Prediction
@@ -99,6 +100,8 @@ if TYPE_CHECKING:
     from fusionkit.layers.readout import readout as readout
     from fusionkit.layers.sequences import Events as Events
     from fusionkit.layers.sequences import Series as Series
+    from fusionkit.pretrained.folder import WeightsFolder as WeightsFolder
+    from fusionkit.pretrained.folder import weights_folder as weights_folder
     from fusionkit.shapes.layouts import Bundle as Bundle
     from fusionkit.shapes.layouts import Image as Image
     from fusionkit.shapes.layouts import MaskedEvents as MaskedEvents

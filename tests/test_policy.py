@@ -29,7 +29,7 @@ FLOORS: dict[int, str] = {
     6: "network drawing",
     5: "planning api reading evaluation",
     4: "graph layers data",
-    3: "registry",
+    3: "registry pretrained",
     2: "syntax components datasets",
     1: "shapes errors files exports arrays progress pages",
     0: "printable",
@@ -37,7 +37,7 @@ FLOORS: dict[int, str] = {
 WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", "components", "graph", "registry",
                  "planning", "api", "drawing", "cli", "datasets"}
 FLOOR = {package: floor for floor, packages in FLOORS.items() for package in packages.split()}
-PLUGINS_READ = {"arrays", "components", "layers", "shapes", "exports"}  # what `api` opens to plugins
+PLUGINS_READ = {"arrays", "components", "layers", "pretrained", "shapes", "exports"}  # what `api` opens to plugins
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name
 LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "python_calamine", "timm",
         "torchmetrics", "rich", "sklearn"}

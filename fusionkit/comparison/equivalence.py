@@ -1,12 +1,14 @@
-"""Claims that a candidate is no worse than the reference, or equivalent, within a margin: from folds by corrected t.
+"""Claims about a candidate within a margin: no worse than the reference, equivalent to it, or better by more.
 
-Differences are the candidate's minus the reference's, turned so that larger is better. Non-inferior: the lower 95 %
-bound lies above -margin. Equivalent: the 90 % interval lies within -margin to +margin, which is two one-sided tests.
+Differences are the candidate's minus the reference's, turned so that larger is better; those of folds are tested by the
+corrected t, those of one split by paired resamples. Non-inferior: the lower 95 % bound lies above -margin. Equivalent:
+the 90 % interval lies within -margin to +margin, which is two one-sided tests. Superior: the two-sided 95 % interval
+lies above +margin, so that with a margin of 0 the claim is that of the two-sided test.
 
 Sources: Schuirmann 1987, A comparison of the two one-sided tests procedure and the power approach,
 doi:10.1007/BF01068419; the variance is that of `significance.corrected_t`.
 
-Axes: J folds and repeats.
+Axes: J folds and repeats, R resamples.
 """
 
 from __future__ import annotations
@@ -14,13 +16,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from fusionkit.evaluation.bootstrap import LEVEL
+from fusionkit.arrays import Floats
+from fusionkit.evaluation.bootstrap import LEVEL, percentiles
 from fusionkit.evaluation.differences import ROUNDING
 from fusionkit.evaluation.student import t_distribution, t_quantile
+
+ClaimKind = Literal["noninferiority", "equivalence", "superiority"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Equivalence:
     margin: float | None = None
     p_noninferior: float | None = None
     p_equivalent: float | None = None
+    p_superior: float | None = None
 
     @property
     def smallest_margin(self) -> float:
@@ -54,10 +60,15 @@ class Equivalence:
         """Whether the 90 % interval lies within the margin."""
         return self.margin is not None and self.low > -self.margin and self.high < self.margin
 
+    def p_of(self, claim: ClaimKind) -> float | None:
+        """The p of a claim, below 0.05 where it is shown; None without a margin."""
+        return {"noninferiority": self.p_noninferior, "equivalence": self.p_equivalent,
+                "superiority": self.p_superior}[claim]
+
     def to_json(self) -> dict[str, Any]:
         """The figures as plain data."""
         return {"value": self.value, "low_90": self.low, "high_90": self.high, "margin": self.margin,
-                "p_noninferior": self.p_noninferior, "p_equivalent": self.p_equivalent,
+                "p_noninferior": self.p_noninferior, "p_equivalent": self.p_equivalent, "p_superior": self.p_superior,
                 "smallest_margin": self.smallest_margin}
 
 
@@ -74,8 +85,27 @@ def equivalence(differences: Sequence[float], test_share: float, margin: float |
     half = t_quantile(LEVEL, count - 1) * error
     if margin is None:
         return Equivalence(mean, error, mean - half, mean + half)
-    below, above = (_beyond(distance, error, count - 1) for distance in (mean + margin, margin - mean))
-    return Equivalence(mean, error, mean - half, mean + half, margin, below, max(below, above))
+    below, above, better = (_beyond(distance, error, count - 1) for distance in (mean + margin, margin - mean,
+                                                                                 mean - margin))
+    return Equivalence(mean, error, mean - half, mean + half, margin, below, max(below, above), min(1.0, 2 * better))
+
+
+def equivalence_of_resamples(value: float, samples: Floats, margin: float | None = None) -> Equivalence | None:
+    """The claims from paired resamples (R,) of a difference, larger being better, NaN where it is undefined.
+
+    The interval is that of percentiles; each p is the share of resamples on the wrong side of a bound, with one added
+    to both counts. None where the difference or most resamples are undefined.
+    """
+    drawn = samples[~np.isnan(samples)]
+    if math.isnan(value) or percentiles(samples) is None:
+        return None
+    low, high = (float(bound) for bound in np.quantile(drawn, [1 - LEVEL, LEVEL]))
+    error = float(drawn.std(ddof=1)) if len(drawn) > 1 else 0.0
+    if margin is None:
+        return Equivalence(value, error, low, high)
+    below, above, better = ((int(wrong.sum()) + 1) / (len(drawn) + 1) for wrong in (drawn <= -margin, drawn >= margin,
+                                                                                    drawn <= margin))
+    return Equivalence(value, error, low, high, margin, below, max(below, above), min(1.0, 2 * better))
 
 
 def _beyond(distance: float, error: float, degrees: int) -> float:

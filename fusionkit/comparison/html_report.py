@@ -8,15 +8,25 @@ from html import escape
 from pathlib import Path
 
 from fusionkit import __version__
+from fusionkit.comparison.outlook import declared_texts, outlook_table, outlook_texts
 from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
-from fusionkit.comparison.tables import KIND_TEXTS, ComparisonResult, divisions, header, summary, table, verdicts
+from fusionkit.comparison.tables import (
+    KIND_TEXTS,
+    ComparisonResult,
+    divisions,
+    header,
+    numbers_of,
+    summary,
+    table,
+    verdicts,
+)
 from fusionkit.data.cohort import Cohort
 from fusionkit.pages import bullets, page, picture, table_of_rows
+from fusionkit.pages import table as plain_table
 from fusionkit.syntax.writer import write
 
 _FEW = 5  # folds and repeats below which a t test has little power
-_NUMBERS = frozenset(range(1, 9))
 
 
 def as_html(compared: ComparisonResult, folder: Path) -> str:
@@ -27,6 +37,7 @@ def as_html(compared: ComparisonResult, folder: Path) -> str:
         f"<h1>{escape(name)}: {len(comparison.candidates)} networks compared at node {escape(comparison.node)}</h1>",
         f'<p class="quiet">{escape(_versions(compared))}</p>',
         *(part for ranking in compared.rankings for part in _head(compared, ranking, folder)),
+        *_declared(compared),
         "<h2>How to read it</h2>", bullets(_reading(compared)),
         "<h2>What it does not show</h2>", bullets(_cautions(compared)),
         *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
@@ -53,16 +64,30 @@ def _head(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> lis
     # An empty column of notes is left out.
     width = len(names) if any(cells[-1] for cells in every) else len(names) - 1
     names, every = names[:width], [cells[:width] for cells in every]
-    rows = [_row(cells, row) for cells, row in zip(every, ranking.rows, strict=True)]
+    numbers = numbers_of(names)
+    rows = [_row(cells, row, numbers) for cells, row in zip(every, ranking.rows, strict=True)]
     return [f"<h2>{escape(summary(compared, ranking))}</h2>",
             *(f"<p><strong>{escape(text)}</strong></p>" for text in verdicts(ranking)),
-            table_of_rows(names, rows, _NUMBERS),
-            picture(folder / f"{stem_of(ranking.head.name)}.svg", label)]
+            table_of_rows(names, rows, numbers),
+            picture(folder / f"{stem_of(ranking.head.name)}.svg", label), *_outlook(ranking)]
 
 
-def _row(cells: Sequence[str], row: ScoreRow) -> str:
+def _declared(compared: ComparisonResult) -> list[str]:
+    texts = declared_texts(compared.declared)
+    return ["<h2>What was to be shown</h2>", bullets(texts)] if texts else []
+
+
+def _outlook(ranking: HeadRanking) -> list[str]:
+    names, rows = outlook_table(ranking)
+    if not rows:
+        return []
+    return ["<h3>How far the spread could be narrowed</h3>",
+            plain_table(["network", *names[1:]], rows, range(1, len(names)), "small"), bullets(outlook_texts(ranking))]
+
+
+def _row(cells: Sequence[str], row: ScoreRow, numbers: Sequence[int]) -> str:
     first = f'<td class="name">{escape(cells[0])}<span class="kind">{escape(KIND_TEXTS[row.kind])}</span></td>'
-    rest = "".join(f'<td class="number">{escape(cell)}</td>' if place in _NUMBERS else f"<td>{escape(cell)}</td>"
+    rest = "".join(f'<td class="number">{escape(cell)}</td>' if place in numbers else f"<td>{escape(cell)}</td>"
                    for place, cell in enumerate(cells) if place)
     return f'<tr class="{row.kind}">{first}{rest}</tr>'
 
@@ -80,7 +105,14 @@ def _reading(compared: ComparisonResult) -> list[str]:
                      + (", and of the repeats." if compared.repeats > 1 else ".")
                      + " The trained networks are taken as fixed: the variation between trainings is not included"
                      + (" beyond the repeats." if compared.repeats > 1 else "; --repeats shows it."))
-    found += ["p is corrected by Holm for the number of candidates; single inputs and scikit-learn are corrected "
+    if compared.seeds > 1:
+        found.append("The seeds of a fold are averaged before the test: they have the same test cases.")
+    found += ["'Worse by at most' is the smallest margin for which the network would be shown to be no worse than the "
+              "reference, at 95 %; it needs no margin chosen in advance.",
+              *(["A claim is shown where its p, corrected by Holm, is below 0.05: noninferiority by the one-sided test "
+                 "against the margin, equivalence by two one-sided tests, superiority by the two-sided test against "
+                 "the margin."] if any(each.claim for each in compared.rankings) else []),
+              "p is corrected by Holm for the number of candidates; single inputs and scikit-learn are corrected "
               "as a separate family. Each interval is a 95 % interval; they are not simultaneous.",
               "Multiply-adds are per case. Training time is the sum over all folds and repeats, without the shared "
               "computation of frozen nodes, on a machine that may have had other work."]
@@ -103,8 +135,8 @@ def _cautions(compared: ComparisonResult) -> list[str]:
                      "metric on new cases will be worse; keep a separate test set for it.")
     found.append("All networks had the same training settings, tuned for none of the candidates: a "
                  "candidate may do better with settings of its own.")
-    if compared.repeats == 1:
-        found.append("Every network was trained with one seed; another gives other results. --repeats 3 shows by how "
+    if compared.repeats == 1 and compared.seeds == 1:
+        found.append("Every network was trained with one seed; another gives other results. --seeds 3 shows by how "
                      "much.")
     if cohort.description.patient is None:
         found.append("The data have no patient column: if several cases are of one patient, training and test "
@@ -156,6 +188,8 @@ def _cases(compared: ComparisonResult) -> list[str]:
                "fraction": f"fractions drawn with seed {spec.seed}"}[spec.kind]
         if spec.fold_columns:
             how = f"the folds in {', '.join(map(repr, spec.fold_columns[: compared.repeats]))}"
+        elif spec.leave_out:
+            how = f"leaving out one value of {spec.leave_out!r} at a time"
         elif spec.kind == "folds" and compared.repeats > 1:
             how += f" to {spec.seed + compared.repeats - 1}, one for each repeat"
         kept = (spec.group or description.patient or description.id) if spec.grouped else None

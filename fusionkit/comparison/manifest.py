@@ -1,13 +1,20 @@
-"""The manifest of a comparison's folder: the same comparison resumes from it, another one is refused."""
+"""The manifest of a comparison's folder: the same comparison resumes from it, another one is refused.
+
+It also has what was to be shown, with the time at which that was declared, before anything was trained.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fusionkit.comparison.candidates import ComparisonPlan
+from fusionkit.comparison.claim import Claim
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.files import read_json, write_json
 from fusionkit.planning.write_graph import written
@@ -19,14 +26,14 @@ _SAME = {"node": "the node", "data": "the data description", "cases": "the table
          "training": "the training settings"}
 
 
-def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int) -> None:
+def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int, seeds: int = 1) -> None:
     """Claim a folder for this comparison, or check that it belongs to it.
 
-    Candidates and repeats may be added to a comparison but not removed, so that no candidate is dropped after its
-    result is known.
+    Candidates, repeats and seeds may be added to a comparison but not removed, so that no candidate is dropped after
+    its result is known.
     Raises: DataError with `folder-not-empty`, or `comparison-differs`, every difference.
     """
-    now = _identity(comparison, repeats)
+    now = _identity(comparison, repeats, seeds)
     path = folder / IDENTITY
     if not path.is_file():
         if folder.exists() and (not folder.is_dir() or holds_other_files(folder)):
@@ -34,15 +41,36 @@ def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int) -> 
                                        fix="give another -o"))
         write_json(path, now)
         return
-    differences = _differences(_read(path), now)
+    before = _read(path)
+    differences = _differences(before, now)
     if differences:
         raise DataError([Diagnostic("comparison-differs", f"{str(folder)!r} contains another comparison: {difference}",
                                     fix="give another -o, or repeat the original command")
                          for difference in differences])
-    write_json(path, now)
+    write_json(path, {**now, "declared": before.get("declared", [])})
 
 
-def _identity(comparison: ComparisonPlan, repeats: int) -> dict[str, Any]:
+def declare(
+    folder: Path, claim: Claim | None, metrics: Mapping[str, str], trained: int
+) -> tuple[Claim | None, Sequence[Mapping[str, Any]]]:
+    """Record what is to be shown in the manifest; returns the claim that holds and all that were declared, in order.
+
+    `metrics` has the metric of each head, `trained` is how many repeats of candidates have finished. Without a claim
+    the last declared one holds: it is not dropped once results are known.
+    """
+    manifest = read_json(folder / IDENTITY)
+    before = manifest.pop("declared", [])
+    if claim is not None:
+        entry = {**asdict(claim), "metrics": dict(metrics)}
+        if not before or any(before[-1].get(key) != value for key, value in entry.items()):
+            text = json.dumps([entry, manifest], sort_keys=True, ensure_ascii=False)
+            before = [*before, {**entry, "declared": datetime.now(UTC).isoformat(timespec="seconds"),
+                                "trained": trained, "sha256": hashlib.sha256(text.encode()).hexdigest()}]
+    write_json(folder / IDENTITY, {**manifest, "declared": before})
+    return (Claim(before[-1]["kind"], before[-1]["margin"]) if before else None), before
+
+
+def _identity(comparison: ComparisonPlan, repeats: int, seeds: int) -> dict[str, Any]:
     cohort = comparison.cohort
     rows = json.dumps([cohort.table.columns, cohort.table.rows], ensure_ascii=False)
     settings = comparison.settings.model_dump(mode="json", exclude={*RESUMABLE} - {"epochs", "patience"})
@@ -50,7 +78,7 @@ def _identity(comparison: ComparisonPlan, repeats: int) -> dict[str, Any]:
                             "graph": _graph(written(each.plan))} for each in comparison.candidates}
     plain: dict[str, Any] = json.loads(json.dumps({
         "fusionkit-comparison": 1, "node": comparison.node, "data": cohort.description.to_plain(),
-        "cases": hashlib.sha256(rows.encode()).hexdigest(), "training": settings, "repeats": repeats,
+        "cases": hashlib.sha256(rows.encode()).hexdigest(), "training": settings, "repeats": repeats, "seeds": seeds,
         "networks": networks}, ensure_ascii=False))
     return plain
 
@@ -76,8 +104,8 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The differences, as text."""
     found = [f"{words} {'was ' + repr(before.get(key)) + ' and is ' + repr(now[key]) if key == 'node' else 'differs'}"
              for key, words in _SAME.items() if before.get(key) != now[key]]
-    if before.get("repeats", 0) > now["repeats"]:
-        found.append(f"it has {before['repeats']} repeats, and now {now['repeats']} are requested")
+    found += [f"it has {before[key]} {key}, and now {now[key]} {'is' if now[key] == 1 else 'are'} requested"
+              for key in ("repeats", "seeds") if before.get(key, 1) > now[key]]
     for name, network in before["networks"].items():
         if name not in now["networks"]:
             found.append(f"it includes {name}, which is not requested now")

@@ -24,19 +24,19 @@ def in_folds(description: DataDescription, heads: Mapping[str, HeadTarget], fold
     stratify = before.stratify if before and before.stratify else next(iter(classes), None)
     return replace(description, split=SplitSpec(
         span=before.span if before else description.span(), folds=folds, stratify=stratify,
-        seed=before.seed if before and before.kind != "column" else seed,
+        seed=before.seed if before and before.drawn else seed,
         group=before.group if before else None, grouped=before.grouped if before else True))
 
 
-def repeated(cohort: Cohort, repeats: int) -> list[Cohort]:
-    """The cohort of every repeat: with folds, each is split with the next seed, else all are the same.
+def repeated(cohort: Cohort, repeats: int, seeds: int = 1) -> list[Cohort]:
+    """The cohort of every repeat: with drawn folds, each is split with the next seed, else all are the same.
 
-    Cached files are shared by all of them.
+    With `seeds` above 1 the division stays, and `repeats` is 1. Cached files are shared by all of them.
     Raises: DataError with the errors that `divide` finds.
     """
     spec = cohort.description.split
-    if spec is None or not cohort.fold_count:
-        return [cohort] * repeats
+    if spec is None or not cohort.fold_count or spec.leave_out is not None or seeds > 1:
+        return [cohort] * max(repeats, seeds)
     made = [cohort]
     if spec.fold_columns and repeats > len(spec.fold_columns):
         raise DataError(Diagnostic(

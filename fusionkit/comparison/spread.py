@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from fusionkit.evaluation.bootstrap import LEVEL
+from fusionkit.evaluation.formatting import short
 from fusionkit.evaluation.student import t_quantile
 
 _Z = 1.959963984540054
@@ -39,6 +41,42 @@ class Spread:
     low: float
     high: float
     error_of_mean: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain data."""
+        share, low, high = (None if math.isnan(value) else short(value) for value in (self.share, self.low, self.high))
+        return {"var_fold": self.var_fold, "var_seed": self.var_seed, "share_of_folds": share, "share_low": low,
+                "share_high": high, "error_of_mean": self.error_of_mean}
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How wide the 95 % interval of a difference is to each side, and what further repeats would make of it.
+
+    `deviation` is that of the differences of folds, `floor` the half width that no number of repeats passes. `repeats`
+    is how many would give `wanted`; None where nothing is wanted, or where no number does.
+    """
+
+    deviation: float
+    half_width: float
+    floor: float
+    wanted: float | None
+    repeats: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain data."""
+        return asdict(self)
+
+
+def outlook_of(differences: Sequence[float], folds: int, test_share: float, wanted: float | None) -> Outlook | None:
+    """The outlook of differences of J folds and repeats, where a repeat has `folds` of them; None if fewer than two."""
+    count = len(differences)
+    if count < 2:
+        return None
+    deviation = float(np.std(differences, ddof=1))
+    half = t_quantile((1 + LEVEL) / 2, count - 1) * math.sqrt(1 / count + test_share) * deviation
+    repeats = repeats_needed(deviation, wanted, folds, test_share) if wanted else None
+    return Outlook(deviation, half, floor_of(deviation, test_share), wanted or None, repeats)
 
 
 def spread_of(values: Sequence[Sequence[float]]) -> Spread:

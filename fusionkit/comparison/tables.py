@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fusionkit.comparison.candidates import ComparisonPlan
-from fusionkit.comparison.scoring import HeadRanking, ScoreRow
+from fusionkit.comparison.outlook import claim_verdicts, shown
+from fusionkit.comparison.scoring import HeadRanking, Paired, ScoreRow
 from fusionkit.comparison.train import RepeatOutputs, Unit
 from fusionkit.evaluation.differences import Difference
 from fusionkit.evaluation.formatting import figures, short
@@ -26,7 +27,8 @@ class ComparisonResult:
 
     `left_out` are the omitted networks with the reason; `seconds` is the training time of each network over all its
     units; `sharing` is how networks shared frozen nodes, from `shared_training.ways_taken`; `marks` says of networks
-    that they were not trained to an end.
+    that they were not trained to an end; with `seeds` above 1 the repeats of `units` are seeds on one division.
+    `declared` is what was to be shown, as the manifest has it, the last of them in force.
     """
 
     comparison: ComparisonPlan
@@ -36,6 +38,8 @@ class ComparisonResult:
     left_out: tuple[tuple[str, str], ...]
     sharing: Sequence[Mapping[str, Any]] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
+    seeds: int = 1
+    declared: Sequence[Mapping[str, Any]] = ()
 
     def cost(self, name: str) -> Cost | None:
         """The cost of a network; None for one without a plan."""
@@ -44,7 +48,7 @@ class ComparisonResult:
     @property
     def repeats(self) -> int:
         """The number of repeats."""
-        return max(unit.repeat for unit in self.units) + 1
+        return (max(unit.repeat for unit in self.units) + 1) // self.seeds
 
     @property
     def folds(self) -> int:
@@ -57,24 +61,60 @@ def seconds_of(outcomes: Mapping[str, tuple[RepeatOutputs, ...]]) -> dict[str, f
     return {name: sum(outcome.seconds for outcome in repeats) for name, repeats in outcomes.items()}
 
 
+_TEXTS = ("", "95 % interval", "DeLong, 95 % interval", "note")
+"""The columns of text; those of numbers are aligned to the right."""
+
+
 def header(ranking: HeadRanking) -> list[str]:
     """The columns of the printed table."""
-    return ["", ranking.label, "95 % interval", "difference", "95 % interval", "p (Holm)", "weights",
-            "multiply-adds", "training", "note"]
+    names = ["", ranking.label, "95 % interval", "difference", "95 % interval", "p (Holm)", "worse by at most"]
+    if ranking.claim:
+        names.append(ranking.claim.text)
+    if _has_delong(ranking):
+        names += ["DeLong, 95 % interval", "p (Holm)"]
+    return [*names, "weights", "multiply-adds", "training", "note"]
+
+
+def numbers_of(names: Sequence[str]) -> list[int]:
+    """The places of the columns that are numbers."""
+    return [place for place, name in enumerate(names) if place and name not in _TEXTS]
 
 
 def table(compared: ComparisonResult, ranking: HeadRanking) -> list[list[str]]:
     """The rows of the printed table, the best first."""
-    return [_cells(compared, row) for row in ranking.rows]
+    return [_cells(compared, ranking, row) for row in ranking.rows]
 
 
-def _cells(compared: ComparisonResult, row: ScoreRow) -> list[str]:
-    cost, found = compared.cost(row.name), row.difference
+def _has_delong(ranking: HeadRanking) -> bool:
+    return any(row.paired is not None and row.paired.delong is not None for row in ranking.rows)
+
+
+def _cells(compared: ComparisonResult, ranking: HeadRanking, row: ScoreRow) -> list[str]:
+    cost, paired = compared.cost(row.name), row.paired
     value = "undefined" if row.metric.value is None else figures(row.metric.value)
-    notes = [note for note in (compared.marks.get(row.name), row.note, row.metric.note, found.note if found else None)
-             if note]
-    return [row.name, value, row.metric.interval, *_difference(found), f"{cost.parameters:,}" if cost else "",
-            amount(cost.multiply_adds) if cost else "", duration(compared.seconds[row.name]), "; ".join(notes)]
+    near = paired.equivalence if paired else None
+    cells = [row.name, value, row.metric.interval, *_difference(row.difference),
+             figures(near.smallest_margin) if near else ""]
+    if ranking.claim:
+        cells.append(_claimed(paired))
+    if _has_delong(ranking):
+        cells += _difference(paired.delong)[1:] if paired and paired.delong else ("", "")
+    return [*cells, f"{cost.parameters:,}" if cost else "", amount(cost.multiply_adds) if cost else "",
+            duration(compared.seconds[row.name]), _note(compared, row)]
+
+
+def _note(compared: ComparisonResult, row: ScoreRow) -> str:
+    notes = (compared.marks.get(row.name), row.note, row.metric.note, row.difference.note if row.difference else None)
+    return "; ".join(note for note in notes if note)
+
+
+def _claimed(paired: Paired | None) -> str:
+    """Whether what was declared is shown, with the p corrected for all comparisons of the family."""
+    if paired is None:
+        return ""
+    if paired.claim_holm is None:
+        return "undefined"
+    return f"{'shown' if shown(paired) else 'not shown'}, p {probability(paired.claim_holm)}"
 
 
 def _difference(found: Difference | None) -> tuple[str, str, str]:
@@ -119,8 +159,8 @@ def write_tables(folder: Path, compared: ComparisonResult, about: Mapping[str, A
 
 
 _COLUMNS = ("head", "name", "kind", "metric", "value", "low", "high", "difference", "difference_low", "difference_high",
-            "p", "p_holm", "cases", "difference_cases", "weights", "trained_weights", "multiply_adds", "seconds",
-            "note")
+            "p", "p_holm", "smallest_margin", "claim_p", "claim_p_holm", "delong_p", "delong_p_holm", "cases",
+            "difference_cases", "weights", "trained_weights", "multiply_adds", "seconds", "note")
 
 
 def _csv_rows(compared: ComparisonResult) -> Iterator[Sequence[object]]:
@@ -130,38 +170,61 @@ def _csv_rows(compared: ComparisonResult) -> Iterator[Sequence[object]]:
         for row in ranking.rows:
             found, cost = row.difference or Difference(None), compared.cost(row.name)
             numbers = (row.metric.value, row.metric.low, row.metric.high, found.value, found.low, found.high, found.p,
-                       found.holm)
+                       found.holm, *_margin_numbers(ranking, row))
             yield (ranking.head.name, row.name, row.kind, ranking.metric,
                    *("" if number is None else f"{number:.6g}" for number in numbers), row.cases,
                    "" if found.cases is None else found.cases,
                    *((cost.parameters, cost.trainable, cost.multiply_adds) if cost else ("", "", "")),
-                   f"{compared.seconds[row.name]:.6g}", _cells(compared, row)[-1])
+                   f"{compared.seconds[row.name]:.6g}", _note(compared, row))
+
+
+def _margin_numbers(ranking: HeadRanking, row: ScoreRow) -> tuple[float | None, ...]:
+    paired, claim = row.paired, ranking.claim
+    if paired is None:
+        return (None,) * 5
+    near, delong = paired.equivalence, paired.delong or Difference(None)
+    return (near.smallest_margin if near else None, near.p_of(claim.kind) if near and claim else None,
+            paired.claim_holm, delong.p, delong.holm)
 
 
 def as_json(compared: ComparisonResult, about: Mapping[str, Any]) -> dict[str, Any]:
     """Everything as plain data."""
-    units = [{"repeat": unit.repeat + 1, "fold": unit.fold, "train": len(unit.train), "test": len(unit.test)}
-             for unit in compared.units]
+    units = [{**({"repeat": unit.repeat + 1} if compared.seeds == 1 else {"repeat": 1, "seed": unit.repeat + 1}),
+              "fold": unit.fold, "train": len(unit.train), "test": len(unit.test)} for unit in compared.units]
     return {"fusionkit-compare": 1, **about, "node": compared.comparison.node, "units": units,
             "heads": {ranking.head.name: _head_json(compared, ranking) for ranking in compared.rankings},
             "left_out": dict(compared.left_out), "notes": list(compared.comparison.notes),
-            "sharing": list(compared.sharing)}
+            "sharing": list(compared.sharing), "seeds": compared.seeds, "declared": list(compared.declared)}
 
 
 def _head_json(compared: ComparisonResult, ranking: HeadRanking) -> dict[str, Any]:
     return {"metric": ranking.metric, "lower_is_better": ranking.lower_is_better, "cases": ranking.cases,
             "patients": ranking.patients, "test": ranking.test, "simultaneous_intervals": False,
-            "rows": [_row_json(compared, row) for row in ranking.rows]}
+            "claim": asdict(ranking.claim) if ranking.claim else None,
+            "rows": [_row_json(compared, ranking, row) for row in ranking.rows]}
 
 
-def _row_json(compared: ComparisonResult, row: ScoreRow) -> dict[str, Any]:
+def _row_json(compared: ComparisonResult, ranking: HeadRanking, row: ScoreRow) -> dict[str, Any]:
     cost = compared.cost(row.name)
     return {"name": row.name, "kind": row.kind, **row.metric.to_json(), "cases": row.cases,
             "values": [short(value) for value in row.values],
             "difference": row.difference.to_json() if row.difference else None,
             "weights": cost.parameters if cost else None, "trained_weights": cost.trainable if cost else None,
             "multiply_adds": cost.multiply_adds if cost else None, "seconds": short(compared.seconds[row.name]),
-            "note": _cells(compared, row)[-1] or None}
+            "note": _note(compared, row) or None, **_beside(ranking, row)}
+
+
+def _beside(ranking: HeadRanking, row: ScoreRow) -> dict[str, Any]:
+    """What follows from the differences of a row, and its spread, as plain data; what there is none of is left out."""
+    paired, claim = row.paired, ranking.claim
+    parts: dict[str, Any] = {"spread": row.spread}
+    if paired is not None:
+        parts |= {"equivalence": paired.equivalence, "delong": paired.delong, "difference_spread": paired.spread,
+                  "outlook": paired.outlook}
+    found = {name: part.to_json() for name, part in parts.items() if part is not None}
+    if paired is not None and claim is not None and "equivalence" in found:
+        found["equivalence"] |= {"claim": claim.kind, "p_holm": paired.claim_holm, "shown": shown(paired)}
+    return found
 
 
 def summary(compared: ComparisonResult, ranking: HeadRanking) -> str:
@@ -174,7 +237,9 @@ def divisions(compared: ComparisonResult) -> str:
     """The splits as text."""
     folds, repeats = compared.folds, compared.repeats
     what = f"{folds} folds" if folds > 1 else "one fold" if folds else "one split"
-    return what + (f", {repeats} repeats" if repeats > 1 else "")
+    for count, name in ((repeats, "repeats"), (compared.seeds, "seeds")):
+        what += f", {count} {name}" if count > 1 else ""
+    return what
 
 
 def _gain(ranking: HeadRanking, row: ScoreRow) -> float:
@@ -187,15 +252,16 @@ def _gain(ranking: HeadRanking, row: ScoreRow) -> float:
 
 
 def verdicts(ranking: HeadRanking) -> Sequence[str]:
-    """Which candidates differ from the reference after correction, as text."""
+    """Which candidates differ from the reference after correction, and for which the claim is shown, as text."""
     clear = [row for row in ranking.rows if row.kind == "candidate" and row.difference and row.difference.clear]
     better = [row.name for row in clear if _gain(ranking, row) > 0]
     worse = [row.name for row in clear if _gain(ranking, row) < 0]
     count = sum(row.kind == "candidate" for row in ranking.rows)
     if not count:
         return []
+    found = [f"Significantly {word} than the reference (Holm, 0.05): {', '.join(names)}."
+             for word, names in (("better", better), ("worse", worse)) if names]
     if not clear:
-        return [f"None of {count} candidates differs significantly from the reference (Holm, 0.05)." if count > 1 else
-                "The candidate does not differ significantly from the reference (0.05)."]
-    return [f"Significantly {word} than the reference (Holm, 0.05): {', '.join(names)}."
-            for word, names in (("better", better), ("worse", worse)) if names]
+        found = [f"A difference from the reference is shown for none of {count} candidates (Holm, 0.05)." if count > 1
+                 else "A difference from the reference is not shown for the candidate (0.05)."]
+    return [*found, *claim_verdicts(ranking)]

@@ -103,6 +103,12 @@ class TrainedCandidates:
     failed: Mapping[str, str]
 
 
+def finished(folder: Path, comparison: ComparisonPlan) -> int:
+    """How many repeats of candidates in a comparison's folder have their results."""
+    return sum(path.is_file() for each in comparison.candidates
+               for path in (folder / RUNS / each.folder).glob(f"*/{OUTCOME}"))
+
+
 def train_all(
     comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, *,
     reuse: Reuse = "auto"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 from fusionkit.components.config import Config, ContractError
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import COMPONENT_NAME
+from fusionkit.components.pretrained import PretrainedFacts
 from fusionkit.components.release import Release
 from fusionkit.components.task import task_word
 from fusionkit.shapes.layouts import Shape, TensorShape
@@ -19,6 +20,7 @@ Absent = Literal["drop", "neutral", "identity", "skip", "fill", "none"]
 Claim = Literal["symmetric", "onnx"]
 Cases = Literal["batch", "step"]
 ShapeFunction = Callable[[Any, Sequence[TensorShape]], Shape]
+PretrainedFunction = Callable[[Any], PretrainedFacts | None]
 AdviceFunction = Callable[[Any, Sequence[TensorShape]], Sequence[str]]
 
 
@@ -45,6 +47,10 @@ class Component(Declaration):
     `advice(config, inputs)`, with the shapes of the inputs in the order of the ports, yields a sentence for each use
     that is valid but probably unintended; `fusionkit build` shows it as a warning at the node.
 
+    `pretrained(config)` tells where the weights are from that the options ask for and what the module does to its input
+    before them, None if they ask for none; `fusionkit build`, runs and reports show the licence. A component with an
+    option of type `WeightsFolder` needs it only to tell a mean and a deviation: the folder's recipe tells the rest.
+
     Raises: ContractError if a name, rule, need, claim, reason, `cases` or absence semantics is not valid.
     """
 
@@ -55,6 +61,7 @@ class Component(Declaration):
     claims: tuple[Claim, ...] = ()
     reference: Mapping[str, Release] = field(default_factory=dict)
     advice: AdviceFunction | None = None
+    pretrained: PretrainedFunction | None = None
     cases: str = "batch"
     parsed: Rule = field(init=False, repr=False, compare=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from pydantic import Field
 from pydantic_core import core_schema
@@ -219,10 +219,23 @@ def inside(config: Config) -> Iterator[Inner]:
             yield from inside(place.value.config)
 
 
+@runtime_checkable
+class Fetching(Protocol):
+    """The value of an option from which a component reads its weights."""
+
+    def without_fetching(self) -> Self:
+        """The value from which none are read."""
+
+
 def without_fetching(config: Config) -> Config:
-    """The options with `pretrained` turned off, also in components inside: a file will set the weights."""
+    """The options with which no weights are read, also in components inside: a file will set them.
+
+    `pretrained` is turned off, and a folder of weights only describes its network.
+    """
     parts = {(place.option, place.position): replace(place.value, config=without_fetching(place.value.config))
              for place in places_in(config) if place.value.config is not None}
-    off = {"pretrained": False} if getattr(config, "pretrained", False) else {}
+    off: dict[str, Any] = {"pretrained": False} if getattr(config, "pretrained", False) else {}
+    fetching = {name: getattr(config, name) for name in type(config).model_fields}
+    off |= {name: value.without_fetching() for name, value in fetching.items() if isinstance(value, Fetching)}
     made = with_parts(config, parts)
     return made.model_copy(update=off) if off else made

@@ -117,6 +117,12 @@ class Outcomes:
             elif index or not self.binary:
                 yield self.column(index)
 
+    def decided(self) -> list[ClassColumn]:
+        """The second of two classes, or the labels, that have a case; none where there is no such decision."""
+        if not self.cases or self.method is not None or not (self.form == "labels" or self.binary):
+            return []
+        return [column for column in self.columns() if len(column.truth)]
+
     def labelled(self) -> Bools:
         """Which labels are predicted: (N, K)."""
         found: Bools = self.predictions > 0.5 if self.thresholds is None else self.predictions >= self.thresholds

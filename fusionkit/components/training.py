@@ -35,12 +35,13 @@ class BatchView(Protocol):
     """A batch of training cases: of the step, with gradients, or one that is only looked at, without.
 
     Shapes: `targets` (B, ...) and `known` (B,) by head, whether a case counts for it; `present` (B,) by input. What is
-    missing is zeros, or anything.
+    missing is zeros, or anything. `optional` are the inputs that may be absent.
     """
 
     targets: Mapping[str, Tensor]
     known: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
+    optional: Collection[str]
 
     def features(self, modality: str) -> Tensor:
         """What a modality gives to the fusion: the last value that depends on it alone, (B, ...)."""
@@ -74,19 +75,22 @@ class TrainingView(Protocol):
 
     `epoch` and `step`, that of the epoch, count from 1. `modalities` are the inputs that have weights of their own:
     those of nodes that depend on that input alone, heads excluded. With `requires="heads"` only inputs whose encoder
-    has a head of its own are among them, and `heads` has its name.
+    has a head of its own are among them, and `heads` has its name. `joint_heads` are the heads that see several inputs.
 
     `rows` is the number of cases of this step that count for each head, over all batches and processes. `scores`, for
     modalities with a head of its own that counts a case, is the mean probability that it gives to the true class; it is
-    known when all batches of the step have run, in `edit` and `end_step`. `batch` is there in `total`.
+    known when all batches of the step have run, in `edit` and `end_step`. So are `sums`, what `add` was given. `batch`
+    is there in `total`.
     """
 
     epoch: int
     step: int
     modalities: tuple[str, ...]
     heads: Mapping[str, str]
+    joint_heads: tuple[str, ...]
     rows: Mapping[str, int]
     scores: Mapping[str, float]
+    sums: Mapping[str, float]
     batch: BatchView
 
     def weights(self, modality: str) -> Mapping[str, Tensor]:
@@ -110,6 +114,9 @@ class TrainingView(Protocol):
         With the optimiser, the schedule and the batch size of the run, in single precision and without the method. The
         method must hold out cases.
         """
+
+    def add(self, name: str, value: float) -> None:
+        """In `total`: a number of this batch for `sums`, where those of all batches and processes of a step add up."""
 
     def log(self, name: str, value: float) -> None:
         """A number of this step for the history, which has its mean over the epoch in the column `method_NAME`."""

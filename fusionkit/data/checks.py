@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fusionkit.components.task import TargetPart
 from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription
+from fusionkit.data.division import Division
 from fusionkit.data.findings import Findings
 from fusionkit.data.geometry.advice import with_geometry
 from fusionkit.data.grouped_folds import PARTS
@@ -22,7 +23,6 @@ from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.signature import HeadTarget, InputNeed, fits
-from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.data.target_spec import TargetSpec
 from fusionkit.data.targets import TargetValues
@@ -270,10 +270,15 @@ def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fa
         return None
     spread = "by fold there are " + ", ".join(map(str, counts.tolist()))
     fix = f"use fewer folds, with 'stratify: {name}', or merge rare classes with 'values'"
+    if division.names:
+        spread = "there are " + ", ".join(f"{count} in {site!r}" for site, count in zip(division.names, counts.tolist(),
+                                                                                     strict=True))
+        fix = "merge rare classes with 'values', or values of the column that is left out"
     if len(empty) == division.fold_count - 1:
         only = int(counts.argmax())
-        return f"is outside fold {only}", f"{spread}; none is left for training when it is tested", fix, "error"
-    return f"is in {' and '.join(f'fold {fold}' for fold in empty[:6])}", spread, fix, "warning"
+        why = f"{spread}; none is left for training when it is tested"
+        return f"is outside {division.told(only)}", why, fix, "error"
+    return f"is in {' and '.join(map(division.told, empty[:6]))}", spread, fix, "warning"
 
 
 def check_own_parts(name: str, head: HeadTarget, values: TargetValues, spec: TargetSpec, *, division: Division,
@@ -282,10 +287,10 @@ def check_own_parts(name: str, head: HeadTarget, values: TargetValues, spec: Tar
     def part(name: str, rows: Sequence[int]) -> TargetPart:
         return TargetPart(name, values.values[[row for row in rows if values.present[row]]])
 
-    folds = [division.fold(number) for number in range(division.fold_count)]
-    train = [part(f"the training cases of fold {number}", rows) for number, (rows, _) in enumerate(folds)] or [
+    folds = [(division.told(number), *division.fold(number)) for number in range(division.fold_count)]
+    train = [part(f"the training cases of {fold}", rows) for fold, rows, _ in folds] or [
         part("the training cases", division.rows("train") if division.parts else range(len(table)))]
-    others = [part(f"fold {number}", rows) for number, (_, rows) in enumerate(folds)] or [
+    others = [part(fold, rows) for fold, _, rows in folds] or [
         part(name, division.rows(name)) for name in PARTS if name != "train" and division.rows(name)]
     for fault in head.declared_task.method.judge_parts(train, others, head.classes):
         place = table.header(spec.by_key[fault.key])

@@ -29,6 +29,7 @@ from fusionkit.data.dataset import (
     TableCells,
 )
 from fusionkit.data.description import DataDescription
+from fusionkit.data.division import Division
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.item_positions import Positions
 from fusionkit.data.label_maps import labelled
@@ -64,7 +65,7 @@ class Cohort:
     heads: Mapping[str, HeadTarget]
     sizes: dict[str, tuple[int, ...]]
     warnings: tuple[Diagnostic, ...]
-    division: split.Division
+    division: Division
     columns: Mapping[str, vectors.ColumnValues]
     layouts: Mapping[str, vectors.Categories]
     paths: Mapping[str, Sequence[Place | None]]
@@ -103,6 +104,12 @@ class Cohort:
     def fold(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The training rows and the test rows of one fold."""
         return self.division.fold(number)
+
+    def left_out(self, number: int) -> str:
+        """What a fold leaves out, to follow its number in a sentence; empty where it leaves out no value of a column.
+        """
+        names, spec = self.division.names, self.description.split
+        return f": {spec.leave_out} {names[number]!r} is left out" if names and spec else ""
 
     def hold_out(self, rows: Sequence[int], fraction: float, seed: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Some rows, divided into those kept and those held out; groups stay together, classes are balanced."""

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data.case_files import File
+from fusionkit.data.division import Division
 from fusionkit.data.findings import Findings
-from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic
 

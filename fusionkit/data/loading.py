@@ -15,19 +15,21 @@ from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset, MaskedCounts
 from fusionkit.data.description import DataDescription
+from fusionkit.data.division import Division
 from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
 from fusionkit.data.header_tables import read_cases
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.item_positions import is_positions, positions_of
+from fusionkit.data.left_out import check_column_read, check_left_out
 from fusionkit.data.mask_measures import measure_masks
 from fusionkit.data.partial_cohort import PartialCohort, Reading
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
 from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.signature import HeadTarget, InputNeed
-from fusionkit.data.split import Division, divide, groups_of
+from fusionkit.data.split import divide, groups_of
 from fusionkit.progress import Progress
 
 __all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
@@ -128,7 +130,8 @@ def _splittable(loading: PartialCohort) -> bool:
     if spec is None:
         return False
     stratify = description.targets[spec.stratify].all_columns if spec.stratify else ()
-    keys = [("column", spec.column), ("group", spec.group), *(("folds", column) for column in spec.fold_columns),
+    keys = [("column", spec.column), ("group", spec.group), ("leave_out", spec.leave_out),
+            *(("folds", column) for column in spec.fold_columns),
             *(("stratify", column) for column in stratify)]
     named = [(key, column) for key, column in keys if column is not None]
     if not loading.required:
@@ -269,8 +272,14 @@ def _check_cohort(loading: PartialCohort) -> PartialCohort:
 
 def _check_parts(loading: PartialCohort) -> None:
     table, division, findings, train = loading.table, loading.division, loading.findings, loading.train
+    split = loading.description.split
+    if split is not None and split.leave_out is not None:
+        check_column_read(split.leave_out, loading.description, loading.columns, findings)
     for name, spec in loading.learnt.items():
         task = loading.heads[name].declared_task
+        if split is not None and split.leave_out is not None:
+            check_left_out(name, loading.heads[name], loading.targets[name], split, division=division,
+                           span=loading.description.span("split", "leave_out"), findings=findings)
         if task.keys:
             checks.check_own_parts(name, loading.heads[name], loading.targets[name], spec, division=division,
                                    table=table, findings=findings)
@@ -319,8 +328,9 @@ def _warn_of_patients(loading: PartialCohort) -> PartialCohort:
         return loading
     _, groups = groups_of(description, table, loading.ids)
     if description.patient is None and split.group is None:
-        learnt = [column for spec in description.targets.values() for column in spec.all_columns]
-        check_patient_columns(table, loading.ids, {description.id, split.column, *learnt}, loading.division, findings)
+        used = {column for spec in description.targets.values() for column in spec.all_columns}
+        used |= {column for column in (description.id, split.column, split.leave_out) if column is not None}
+        check_patient_columns(table, loading.ids, used, loading.division, findings)
     for name, values in loading.columns.items():
         check_near_rows(table, name, values.numeric, groups, division=loading.division, findings=findings)
     files = [file for name, places in loading.paths.items() for row, place in enumerate(places)

@@ -11,6 +11,7 @@ from fusionkit.data.bag_files import Place
 from fusionkit.data.companions import Companions
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.description import DataDescription
+from fusionkit.data.division import Division
 from fusionkit.data.fields import NamedColumn
 from fusionkit.data.findings import Findings
 from fusionkit.data.item_positions import Positions
@@ -18,7 +19,6 @@ from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.signature import HeadTarget, InputNeed
-from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.data.target_spec import TargetSpec
 from fusionkit.data.targets import TargetValues

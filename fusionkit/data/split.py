@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,9 @@ from numpy.typing import NDArray
 from fusionkit.data import grouped_folds as splitting
 from fusionkit.data import labels
 from fusionkit.data.description import DataDescription
+from fusionkit.data.division import Division, fold_order, note_divided
 from fusionkit.data.findings import Findings
+from fusionkit.data.left_out import left_out
 from fusionkit.data.measurement_limits import limits_replaced
 from fusionkit.data.numbers import PLAIN, NumberFormats, is_finite
 from fusionkit.data.split_spec import SplitSpec
@@ -21,34 +22,6 @@ from fusionkit.errors import Diagnostic, Span, did_you_mean
 
 _MOST_FOLDS = 100
 _MANY = 10  # a column with more distinct numbers is a measurement, which is stratified by quartiles
-
-
-@dataclass(frozen=True, slots=True)
-class Division:
-    """The part of each row: `parts` by column or fraction, `folds` by number; both are empty without a split."""
-
-    parts: tuple[str, ...] = ()
-    folds: NDArray[np.int64] | None = None
-    fold_count: int = 0
-
-    def rows(self, part: str) -> tuple[int, ...]:
-        """The rows of a part, in the order of the table; with folds, fold 0 is tested and the others are trained."""
-        if self.folds is not None:
-            train, test = self.fold(0)
-            return {"train": train, "test": test}.get(part, ())
-        return tuple(row for row, name in enumerate(self.parts) if name == part)
-
-    def fold(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The training and test rows of one fold."""
-        assert self.folds is not None and 0 <= number < self.fold_count, f"no fold {number}; please report"
-        held = self.folds == number
-        return tuple(np.flatnonzero(~held).tolist()), tuple(np.flatnonzero(held).tolist())
-
-    def sides(self, count: int) -> list[str]:
-        """The part or the fold of each of `count` rows, empty without a split."""
-        if self.folds is not None:
-            return [f"fold {fold}" for fold in self.folds.tolist()]
-        return list(self.parts) or [""] * count
 
 
 def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -63,7 +36,8 @@ def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) ->
 def divide(description: DataDescription, table: Table, ids: Sequence[str], findings: Findings) -> Division:
     """The split of every row; all its columns must be in the table.
 
-    The errors are `unknown-split`, `group-divided`, `blank-group`, `too-many-folds` and `empty-split`.
+    The errors are `unknown-split`, `group-divided`, `blank-group`, `too-many-folds`, `empty-split`, `blank-site` and
+    `one-site`.
     """
     spec = description.split
     if spec is None:
@@ -82,6 +56,9 @@ def divide(description: DataDescription, table: Table, ids: Sequence[str], findi
     if spec.fold_columns:
         return _stored(spec.fold_columns[spec.repeat], column, groups, table, ids=ids,
                        place=description.span("split", "folds", "column"), findings=findings)
+    if spec.leave_out is not None:
+        return left_out(spec.leave_out, column, groups, table, ids=ids, place=description.span("split", "leave_out"),
+                        findings=findings)
     return _drawn(spec, column, groups, table, description=description, findings=findings)
 
 
@@ -94,20 +71,14 @@ def _stored(stored: str, group: str, groups: Sequence[str], table: Table, *, ids
             findings.add(Diagnostic("unknown-split", f"case {ids[row]!r} has no fold", table.span(row, stored),
                                     why=f"column {stored!r} says in which fold a case is tested",
                                     fix="fill in the cell, or remove the row"), stored)
-    names = sorted(set(cells) - {""}, key=_fold_order)
+    names = sorted(set(cells) - {""}, key=fold_order)
     if len(names) < 2 or len(names) > _MOST_FOLDS:
         findings.add(Diagnostic("too-many-folds" if len(names) > 1 else "empty-split",
                                 f"column {stored!r} has {len(names)} different values", place,
                                 why=f"they are folds, 2 to {_MOST_FOLDS} of them", fix="name the column of the folds"))
-    _note_divided(stored, group, groups, cells, table, findings=findings)
+    note_divided(stored, group, groups, cells, table, findings=findings)
     places = {name: number for number, name in enumerate(names)}
     return Division((), np.array([places.get(cell, 0) for cell in cells], dtype=np.int64), len(names))
-
-
-def _fold_order(name: str) -> tuple[float, str]:
-    """Numbers by their value, before words by their letters."""
-    number = PLAIN.read(name)
-    return (np.inf if number is None else number, name)
 
 
 def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, ids: Sequence[str], place: Span,
@@ -126,20 +97,8 @@ def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, i
     if "train" not in parts:
         findings.add(Diagnostic("empty-split", f"column {split!r} puts no case into 'train'", place,
                                 fix="write train in the rows to train on"))
-    _note_divided(split, group, groups, parts, table, findings=findings)
+    note_divided(split, group, groups, parts, table, findings=findings)
     return Division(tuple(parts))
-
-
-def _note_divided(split: str, group: str, groups: Sequence[str], parts: Sequence[str], table: Table, *,
-                  findings: Findings) -> None:
-    for name, where in splitting.divided(groups, parts).items():
-        lines = {part: ", ".join(str(table.span(row).line) for row in rows[:8]) for part, rows in where.items()}
-        later = max(rows[0] for rows in where.values())
-        findings.add(Diagnostic(
-            "group-divided", f"{group} {name!r} is on both sides of the split: {' and '.join(where)}",
-            table.span(later, split), why="; ".join(f"{part} on line {line}" for part, line in lines.items()),
-            fix=f"give all rows of one {group} the same split; if they may be separated, write 'group: none' under "
-                "'split'"), split)
 
 
 def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *, description: DataDescription,

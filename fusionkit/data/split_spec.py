@@ -10,14 +10,17 @@ from fusionkit.data.fields import DataFieldReader
 from fusionkit.errors import Span, did_you_mean
 from fusionkit.syntax import tree as syntax
 
-KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
+WAYS = ("column", "folds", "leave_out", "fraction")
+KEYS = (*WAYS, "stratify", "seed", "group", "allow_undefined")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec:
     """How cases are split: by a column, into folds, or by fractions; exactly one of the three.
 
-    Folds are drawn, `folds` of them, or stored in `fold_columns`: one for each repeat, of which `repeat` is read.
+    Folds are drawn, `folds` of them, or stored in `fold_columns`: one for each repeat, of which `repeat` is read; or
+    each is one value of the column `leave_out`, such as a site. `allow_undefined` says that it may be one in which
+    metrics are undefined.
 
     `group` is the column whose equal values stay together (None: the patient column, else the id);
     `grouped` is False after `group: none`.
@@ -33,11 +36,18 @@ class SplitSpec:
     grouped: bool = True
     fold_columns: tuple[str, ...] = ()
     repeat: int = 0
+    leave_out: str | None = None
+    allow_undefined: bool = False
 
     @property
     def kind(self) -> Literal["column", "folds", "fraction"]:
         """Which of the three kinds it is."""
-        return "column" if self.column else "folds" if self.folds or self.fold_columns else "fraction"
+        return "column" if self.column else "fraction" if self.fractions else "folds"
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a seed decides which cases are in which part."""
+        return self.kind == "fraction" or self.folds is not None
 
     def to_plain(self) -> dict[str, Any]:
         """The split as plain data, defaults included."""
@@ -45,11 +55,14 @@ class SplitSpec:
             group = {"group": self.group or "none"} if self.group or not self.grouped else {}
             return {"folds": {"column": list(self.fold_columns)}, **group}
         way: dict[str, Any] = {"column": self.column} if self.column else {
+            "leave_out": self.leave_out} if self.leave_out else {
             "folds": self.folds} if self.folds else {"fraction": dict(self.fractions)}
-        if self.kind != "column":
+        if self.drawn:
             way["seed"] = self.seed
-            if self.stratify:
-                way["stratify"] = self.stratify
+        if self.stratify:
+            way["stratify"] = self.stratify
+        if self.allow_undefined:
+            way["allow_undefined"] = True
         if self.group or not self.grouped:
             way["group"] = self.group or "none"
         return way
@@ -61,19 +74,26 @@ def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | N
     if tree is None:
         return None
     part = DataFieldReader(tree, "'split'", KEYS, form.found)
-    ways = [name for name in ("column", "folds", "fraction") if part.has(name)]
+    ways = [name for name in WAYS if part.has(name)]
     if not isinstance(tree, syntax.Mapping) or len(ways) != 1:
         if isinstance(tree, syntax.Mapping):
-            part.note("bad-split", "'split' must name one of 'column', 'folds' and 'fraction'",
+            part.note("bad-split", "'split' must name one of 'column', 'folds', 'leave_out' and 'fraction'",
                       why=f"it names {' and '.join(ways) or 'none'}",
-                      fix="write 'split: {column: split}', 'split: {folds: 5, stratify: TARGET}' or "
-                          "'split: {fraction: {validation: 0.15, test: 0.2}}'")
+                      fix="write 'split: {column: split}', 'split: {folds: 5, stratify: TARGET}', "
+                          "'split: {leave_out: site}' or 'split: {fraction: {validation: 0.15, test: 0.2}}'")
         return None
     stored = _fold_columns(part)
     for name in ("stratify", "seed"):
         if (ways == ["column"] or stored) and part.has(name):
             part.note("bad-split", f"{name!r} has no effect together with 'column'", part.tree.keys[name],
                       why="the column already assigns each case", fix=f"remove {name!r}")
+    if ways == ["leave_out"] and part.has("seed"):
+        part.note("bad-split", "'seed' has no effect together with 'leave_out'", part.tree.keys["seed"],
+                  why="the column already assigns each case; which cases are held out for validation depends on the "
+                      "seed of the training", fix="remove 'seed'")
+    if ways != ["leave_out"] and part.has("allow_undefined"):
+        part.note("bad-split", "'allow_undefined' has an effect together with 'leave_out' only",
+                  part.tree.keys["allow_undefined"], fix="remove 'allow_undefined'")
     stratify, group = part.words("stratify"), part.words("group")
     if stratify is not None and stratify not in targets:
         part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),
@@ -81,6 +101,7 @@ def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | N
     return SplitSpec(
         tree.span, part.words("column"), None if stored else part.integer("folds", 2, 0) or None, _fractions(part),
         stratify, part.integer("seed", 0, 0), None if group == "none" else group, group != "none", stored,
+        leave_out=part.words("leave_out"), allow_undefined=part.flag("allow_undefined"),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fusionkit.arrays import Floats
-from fusionkit.components.outcomes import ClassColumn, Outcomes
+from fusionkit.components.outcomes import Outcomes
 from fusionkit.components.task import Task
 from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes
 from fusionkit.evaluation import uncertainty_metrics
@@ -183,18 +183,11 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _decided(outcomes: Outcomes) -> list[ClassColumn]:
-    """The second of two classes, or the labels, that have a case."""
-    if not outcomes.cases or outcomes.method is not None or not (outcomes.form == "labels" or outcomes.binary):
-        return []
-    return [column for column in outcomes.columns() if len(column.truth)]
-
-
 def _delong(outcomes: Outcomes) -> dict[str, Interval]:
     """DeLong's intervals of AUROC, where no patient has two cases."""
     if outcomes.patients is not None and len(np.unique(outcomes.patients)) < outcomes.cases:
         return {}
-    return {column.name: auroc_interval(column.score, column.truth) for column in _decided(outcomes)}
+    return {column.name: auroc_interval(column.score, column.truth) for column in outcomes.decided()}
 
 
 def _counts(outcomes: Outcomes, declared: Task) -> Counts:

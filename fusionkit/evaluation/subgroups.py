@@ -57,7 +57,10 @@ class GroupDifference:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group: its counts, and its metrics and differences where it has enough cases."""
+    """One group: its counts, and its metrics and differences where it has enough cases.
+
+    `errors` are the standard errors of the metrics over resamples.
+    """
 
     name: str
     cases: int
@@ -66,6 +69,7 @@ class Group:
     metrics: Mapping[str, MetricResult] = field(default_factory=dict)
     differences: Mapping[str, GroupDifference] = field(default_factory=dict)
     note: str | None = None
+    errors: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The group as plain data."""
@@ -119,12 +123,13 @@ class _Part:
 
 def subgroups(head: str, task: Task, outcomes: Outcomes, groups: Sequence[str], *, column: str,
               order: Sequence[str] = (), metrics: Sequence[ChosenMetric] | None = None, reference: str | None = None,
-              seed: int = 0, resamples: int = 1000) -> Subgroups:
+              seed: int = 0, resamples: int = 1000, differ: bool = True) -> Subgroups:
     """Every metric in each group of a column, with intervals, and differences from the rest or from a reference.
 
     `groups` names the group of each of the N cases of `outcomes`; `order` is that in which they are told. A group of
     fewer than 10 cases of a class (or with, or without, a label or event; of values fewer than 20 cases) has figures,
     but no difference and no part in gaps; of one of fewer than 5 patients the counts alone are told.
+    Without `differ` groups have neither differences nor gaps.
     """
     present = set(groups)
     names = [*(name for name in order if name in present), *sorted(present - set(order))]
@@ -136,10 +141,10 @@ def subgroups(head: str, task: Task, outcomes: Outcomes, groups: Sequence[str], 
     if reference is not None:
         compared = [place for place in compared if names[place] != reference] if why[
             names.index(reference)] is None else []
+    if len(names) < 2 or not differ:
+        compared = []
     others = {place: parts[names.index(reference)] if reference is not None else
               _part(outcomes, np.flatnonzero(member != place), metrics) for place in compared}
-    if len(names) < 2:
-        others, compared = {}, []
     drawn = _drawn(outcomes, [*(parts[place] for place in told), *others.values()], seed, resamples)
     for place, part in zip(told, drawn, strict=False):
         parts[place] = part
@@ -149,10 +154,10 @@ def subgroups(head: str, task: Task, outcomes: Outcomes, groups: Sequence[str], 
     between = _differences({place: (parts[place], others[place]) for place in compared})
     found = tuple(Group(
         name, parts[place].outcomes.cases, _patients(parts[place].outcomes), _counts(task, parts[place].outcomes),
-        _metrics(parts[place]) if place in told else {}, between.get(place, {}), why[place])
+        _metrics(parts[place]) if place in told else {}, between.get(place, {}), why[place], _errors(parts[place]))
         for place, name in enumerate(names))
     enough = [place for place in range(len(names)) if why[place] is None]
-    gaps = _gaps(outcomes, member, enough, seed, resamples) if len(enough) > 1 else {}
+    gaps = _gaps(outcomes, member, enough, seed, resamples) if len(enough) > 1 and differ else {}
     chosen = measure(outcomes, metrics).metrics
     return Subgroups(column, head, reference or REST, found, gaps, {each.key: each.label for each in chosen},
                      tuple(key for key in task.shown if any(each.key == key for each in chosen)))
@@ -208,6 +213,12 @@ def _metrics(part: _Part) -> dict[str, MetricResult]:
             math.nan, math.nan)
 
     return {key: joined(value, bounds(key, value)) for key, value in part.measured.overall.items()}
+
+
+def _errors(part: _Part) -> dict[str, float]:
+    """The standard error of each metric, of those with two resamples in which it is defined."""
+    known = {key: drawn[~np.isnan(drawn)] for key, drawn in part.samples.items()}
+    return {key: float(drawn.std(ddof=1)) for key, drawn in known.items() if len(drawn) > 1}
 
 
 def _differences(pairs: Mapping[int, tuple[_Part, _Part]]) -> dict[int, dict[str, GroupDifference]]:

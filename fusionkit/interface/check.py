@@ -12,6 +12,7 @@ from fusionkit.errors import Diagnostic
 from fusionkit.interface.plan import ShownPlan, planned
 from fusionkit.network.build import build_plan
 from fusionkit.planning.open_graph import Source
+from fusionkit.planning.weights_used import starts_from_files
 from fusionkit.planning.write_graph import written
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.syntax.writer import write
@@ -65,6 +66,6 @@ def check(
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
     made, warnings = planned(graph, data, sets, registry, data_roots=data_roots)
-    if any(node.node.weights is not None for node in made.nodes):
+    if starts_from_files(made):
         build_plan(made)  # only what is loaded shows whether a file of weights fits
     return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made, warnings)

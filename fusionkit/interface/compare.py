@@ -13,14 +13,15 @@ from fusionkit.comparison import baselines as simple
 from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
 from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
+from fusionkit.comparison.claim import Claim, check_unit, claim_of
 from fusionkit.comparison.html_report import as_html
-from fusionkit.comparison.manifest import claim_comparison
+from fusionkit.comparison.manifest import claim_comparison, declare
 from fusionkit.comparison.rank_plot import draw_ranks
 from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidates
 from fusionkit.comparison.shared_training import Reuse, ways_taken
 from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tables import ComparisonResult
-from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, train_all, units_of
+from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, finished, train_all, units_of
 from fusionkit.components.component import Component
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
@@ -79,6 +80,9 @@ def compare(
     candidates: str,
     folds: int | None = None,
     repeats: int = 1,
+    seeds: int = 1,
+    margin: float | None = None,
+    claim: str | None = None,
     metric: str | None = None,
     reuse: Reuse = "auto",
     baselines: bool = True,
@@ -102,7 +106,8 @@ def compare(
     hides notes and progress; `console` is where they are shown. Repeating the call resumes from the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
-    _check_arguments(folds, repeats, reuse)
+    _check_arguments(folds, repeats, seeds, reuse)
+    asked = claim_of(margin, claim)
     weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
     given = {name: value for name, value in settings.items() if value is not None}
@@ -113,12 +118,15 @@ def compare(
             data_roots=data_roots, registry=registry)
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, metric, registry)
-    cohorts = repeated(comparison.cohort, repeats)
+    check_unit(asked, metrics)
+    cohorts = repeated(comparison.cohort, repeats, seeds)
     units = units_of(comparison, cohorts)
     if weights:
         pretrained.check_memory(comparison.cohort, units, memory)
     with locked(folder):
-        claim_comparison(folder, comparison, repeats)
+        claim_comparison(folder, comparison, repeats, seeds)
+        to_show, declared = declare(folder, asked, {head: each.key for head, each in metrics.items()},
+                                    finished(folder, comparison))
         for warning in comparison.cohort.warnings:
             console.note(warning.render())
         for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
@@ -131,26 +139,31 @@ def compare(
         for name, why in missing:
             console.line(f"{name} is left out: {why}")
         outcomes = {**trained.outcomes, **fitted, **read}
-        ranked = _ranked(comparison, metrics, outcomes, units, console)
+        ranked = _ranked(comparison, metrics, outcomes, units, claim=to_show, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
                                   (*comparison.left_out, *missing, *failed), ways_taken(folder),
                                   {each.name: mark for each in comparison.candidates
-                                   if (mark := training_mark(folder / RUNS / each.folder))})
+                                   if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared)
         named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
         about: dict[str, Any] = {"graph": named, "data": str(data)}
         _write(folder, result, {**about, "tabicl": weights.as_json()} if weights else about)
         return Comparison(folder, result, trained.failed)
 
 
-def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
+def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str) -> None:
     found = []
     if folds is not None and folds < 2:
         found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="each fold is tested by a network "
                                 "trained on the others", fix="use at least 2, for example --folds 5"))
-    if not 1 <= repeats <= MOST_REPEATS:
-        found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}",
-                                fix=f"use at least 1 and at most {MOST_REPEATS:,}"))
+    for flag, count in (("--repeats", repeats), ("--seeds", seeds)):
+        if not 1 <= count <= MOST_REPEATS:
+            found.append(Diagnostic("bad-argument", f"{flag} cannot be {count}",
+                                    fix=f"use at least 1 and at most {MOST_REPEATS:,}"))
+    if repeats > 1 and seeds > 1:
+        found.append(Diagnostic("bad-argument", "--repeats and --seeds exclude each other",
+                                why="repeats draw folds and seeds anew, seeds keep the folds: the variance is split "
+                                "into folds and seeds on one division only", fix="give one of them"))
     if reuse not in get_args(Reuse):
         found.append(Diagnostic("bad-argument", f"--reuse cannot be {reuse!r}",
                                 fix=f"choose one of {', '.join(get_args(Reuse))}"))
@@ -173,7 +186,7 @@ def _baselines(comparison: ComparisonPlan, cohorts: list[Cohort], units: list[Un
 
 def _ranked(
     comparison: ComparisonPlan, metrics: Mapping[str, ChosenMetric], outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
-    units: Sequence[Unit], console: Console,
+    units: Sequence[Unit], *, claim: Claim | None, seeds: int, console: Console,
 ) -> tuple[HeadRanking, ...]:
     """Every network of every measured head; an entry without a candidate is a baseline on the tables."""
     kinds = {**dict.fromkeys(outcomes, "table"), pretrained.NAME: "pretrained",
@@ -184,7 +197,7 @@ def _ranked(
         for done, head in enumerate(heads):
             own = {name: repeats for name, repeats in outcomes.items() if head.name in repeats[0].heads}
             ranked.append(rank_candidates(head, metrics[head.name], own, kinds, units, cohort=comparison.cohort,
-                                          seed=comparison.settings.seed))
+                                          seed=comparison.settings.seed, seeds=seeds, claim=claim))
             update(done + 1, len(metrics))
     return tuple(ranked)
 

@@ -13,18 +13,28 @@ from fusionkit.data.case_groups import columns_of, groups_by, reference_of
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named, with_asked
+from fusionkit.evaluation.external import BesideEachOther
+from fusionkit.evaluation.external_files import header as beside_header
+from fusionkit.evaluation.external_files import rows as beside_rows
+from fusionkit.evaluation.external_files import to_json as beside_to_json
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
+from fusionkit.evaluation.sites import COLUMNS as SITE_COLUMNS
+from fusionkit.evaluation.sites import LeftOutSites
+from fusionkit.evaluation.sites import rows as site_rows
+from fusionkit.evaluation.sites import to_json as sites_to_json
 from fusionkit.evaluation.subgroup_files import COLUMNS as GROUP_COLUMNS
 from fusionkit.evaluation.subgroup_files import GAP_COLUMNS, gap_rows, to_json, what_differences_are, write_subgroups
 from fusionkit.evaluation.subgroup_files import rows as group_rows
 from fusionkit.evaluation.subgroups import Subgroups
+from fusionkit.interface.beside import OWN, CasesOfOrigin, judge_beside, origins_beside
 from fusionkit.interface.opened_run import OpenedFolder, OwnResults, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.network.model import FusionModel
 from fusionkit.runs.cases_record import PARTS, count_of, names_of
 from fusionkit.runs.input_subsets import Predicted, evaluate_selections, optional_networks
+from fusionkit.runs.left_out_sites import fold_columns, judge_sites
 from fusionkit.runs.results import grouped, write_results
 from fusionkit.runs.seen_cases import SeenCases, seen_of
 from fusionkit.runs.training_mark import training_mark
@@ -37,7 +47,8 @@ class Evaluation:
     """The metrics of every head, and of input subsets and groups of cases if requested; the files are in `folder`.
 
     `seen` is the number of training cases among them, None if they are included on purpose: metrics of new cases
-    are worse. `training` says that the networks were not trained to an end, and is empty if they were.
+    are worse. `training` says that the networks were not trained to an end, and is empty if they were. `sites` are
+    those that a split leaves out one at a time, `beside` the figures for cases of other origins.
     """
 
     folder: Path
@@ -46,12 +57,16 @@ class Evaluation:
     seen: SeenCases | None = None
     training: str = ""
     groups: tuple[Subgroups, ...] = ()
+    sites: tuple[LeftOutSites, ...] = ()
+    beside: tuple[BesideEachOther, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `--json` prints it."""
         selections = {"selections": [each.to_json() for each in self.selections]} if self.selections else {}
         return {"folder": str(self.folder), "heads": {report.head: report.to_json() for report in self.reports},
                 **selections, **({"subgroups": to_json(self.groups)} if self.groups else {}),
+                **({"beside": beside_to_json(self.beside)} if self.beside else {}),
+                **({"sites": sites_to_json(self.sites)} if self.sites else {}),
                 **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {}),
                 **({"training": self.training} if self.training else {})}
 
@@ -77,12 +92,14 @@ class Evaluation:
         """Header, text rows and numeric columns: of the metrics, of calibration and selection, of input subsets."""
         every: list[Table] = [(TABLE_COLUMNS, table(self.reports), (3,)),
                               (TRUST_COLUMNS, trust_table(self.reports), ()),
+                              (SITE_COLUMNS, site_rows(self.sites), (2, 3, 5)),
                               (COLUMNS, selection_rows(self.selections), (2, 4)),
                               (GROUP_COLUMNS, group_rows(self.groups), (2, 3, 5, 9)),
                               (GAP_COLUMNS, gap_rows(self.groups), (4, 6))]
         if self._mark:
             every = [((*header, "trained on"), [(*row, self._mark) for row in rows], right)
                      for header, rows, right in every]
+        every.append((beside_header(self.beside), beside_rows(self.beside), ()))
         return [part for place, part in enumerate(every) if part[1] or not place]
 
     def _repr_html_(self) -> str:
@@ -100,6 +117,7 @@ def evaluate(
     metric: str = "",
     by: str = "",
     reference: str = "",
+    beside: Sequence[str | Path] = (),
     include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
@@ -110,7 +128,9 @@ def evaluate(
     are counted, named and marked in every table; `include_training_cases` says that they are meant, and takes all cases
     of the run's own data file. All installed metrics are shown; `metric` adds others, with options, as in
     `"net_benefit{threshold: 0.1}"`. `by` names columns of the table whose groups are evaluated too, and compared with
-    the rest of the cases, or with the group `reference`: `"sex,age:65,75"`, `"sex=f"`.
+    the rest of the cases, or with the group `reference`: `"sex,age:65,75"`, `"sex=f"`. `beside` are files of cases of
+    other origins, such as another hospital: their figures stand in one table beside those of the cases above, with the
+    differences.
 
     The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
@@ -134,11 +154,14 @@ def evaluate(
         for line in seen.lines():
             opened.first.console.note(line)
     shown = None if own or include_training_cases else seen
+    others = origins_beside(opened, beside, data=data, own=own)
     folder = Path(output) if output else opened.folder / ("" if own else f"evaluation-{Path(data or '').parent.name}")
     about = {"run": str(opened.folder), "data": str(data or opened.first.run.data), "cases": len(found.rows),
              **({"trained_on": shown.as_json()} if shown is not None and shown.trained else {})}
-    extra = {"fold": found.fold} if found.fold else None
+    extra = fold_columns(opened.folder, found.fold) if found.fold else None
     reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra, metrics=metrics))
+    sites = judge_sites(opened.folder, found.results, found.fold, _patients(cohort, found), reports, metrics=metrics,
+                        output=folder)
     groups = [each for column in columns for each in grouped(
         found.results, _patients(cohort, found), column, found.rows, metrics=metrics,
         reference=against.get(column.column))]
@@ -148,7 +171,11 @@ def evaluate(
     selections = _selections(opened, optional, cohort, data, found, own=own, metrics=metrics) if optional else []
     if selections:
         write_selections(folder, selections, shown.mark if shown is not None else "")
-    return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder), tuple(groups))
+    first = CasesOfOrigin(OWN if own else str(data or opened.first.run.data), cohort, found,
+                          0 if shown is None else len(shown.trained))
+    compared = judge_beside(first, others, metrics=metrics, folder=folder, about=about) if others else []
+    return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder), tuple(groups),
+                      tuple(sites), tuple(compared))
 
 
 def _patients(cohort: Cohort, found: OwnResults) -> list[str] | None:

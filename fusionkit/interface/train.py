@@ -98,7 +98,7 @@ def train(
     if note := overfitting_note(trained.folder):
         console.line(note)
     return TrainedRun(trained.folder, Evaluation(
-        trained.folder, tuple(trained.reports), training=training_mark(trained.folder)))
+        trained.folder, tuple(trained.reports), training=training_mark(trained.folder), sites=tuple(trained.sites)))
 
 
 def _training(tree: Tree) -> Tree | None:

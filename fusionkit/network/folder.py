@@ -11,6 +11,7 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.files import write_json, write_text
 from fusionkit.network.build import plan
 from fusionkit.planning.plan import Plan
+from fusionkit.planning.weights_used import copy_descriptions
 from fusionkit.planning.write_graph import written
 from fusionkit.registry.lookup import Registry
 from fusionkit.syntax.writer import write
@@ -35,6 +36,7 @@ def save_network(model: FusionModel, folder: Path) -> None:
     write_text(folder / GRAPH, write(written(model.plan)))
     write_json(folder / LOCK, lock(model.plan))
     write_text(folder / LISTING, model.listing())
+    copy_descriptions(model.plan, folder)
     save_weights(model, folder / WEIGHTS)
 
 

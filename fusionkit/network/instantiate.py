@@ -58,7 +58,8 @@ def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, 
 def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Module:
     """One component's module. An option named `pretrained` is turned off if a file sets the weights.
 
-    Raises: GraphError if the component refuses its options (`component`) or fails (`component-failed`).
+    Raises: GraphError if the component refuses its options (`component`), fails (`component-failed`), or cannot use
+    a file of weights.
     """
     config = without_fetching(call.config) if weights_follow else call.config
     with torch.random.fork_rng(devices=[]):
@@ -69,6 +70,8 @@ def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Mo
                 module = call.component.module(config, call.shapes)
             if not isinstance(module, nn.Module):
                 raise TypeError(f"it returned {type(module).__name__!r} instead of an nn.Module")
+        except GraphError:
+            raise  # a file of weights that it reads is missing or wrong
         except ComponentError as error:
             raise GraphError(refused(call.component.id, error)) from error
         except Exception as error:

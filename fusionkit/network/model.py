@@ -64,6 +64,9 @@ class FusionModel(nn.Module):
     The keys of the state dict begin with the node names. `weights_follow` names the nodes (True: all) whose weights a
     file will set, so that no pretrained weights are fetched for them. `modules` are those of existing nodes, for
     networks that share a part.
+
+    `priors` are factors of the classes of heads that training drew in other shares than they have: `decoded` multiplies
+    by them. They belong to the run, not to the weights.
     """
 
     def __init__(self, plan: Plan, seed: int = 0, weights_follow: bool | Collection[str] = False,
@@ -81,6 +84,7 @@ class FusionModel(nn.Module):
             made = (modules or {}).get(node.name)
             module = make_node(node, seed, follow) if made is None else made
             self.add_module(node.name, module.requires_grad_(False) if node.node.freeze else module)
+        self.priors: Mapping[str, Sequence[float]] = {}
         self._frozen = [node.name for node in plan.nodes if node.node.freeze]
         self._program = self._schedule([node.name for node in plan.nodes])
         self._read = {value.name for value in plan.inputs}
@@ -195,6 +199,15 @@ class FusionModel(nn.Module):
         """The module of a head, which has `loss`, `decode` and `balance`."""
         module = self._modules[name]
         return module[-1] if isinstance(module, Chain) else module
+
+    def decoded(self, name: str, output: Tensor) -> Tensor:
+        """What a head predicts from its output: (B, K); of classes, corrected for the shares in which they were drawn.
+        """
+        found: Tensor = self.head(name).decode(output)
+        if name not in self.priors:
+            return found
+        shares = found * found.new_tensor(self.priors[name])
+        return shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
 
     def _leading_to(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:
         """The nodes that lead to some slots, stopping at slots that are given."""

@@ -14,6 +14,7 @@ from fusionkit.data.description import KEYS, VERSION
 from fusionkit.data.input_references import SAME_GRID
 from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
+from fusionkit.data.split_spec import WAYS as SPLIT_WAYS
 from fusionkit.data.target_spec import TARGET_KEYS
 from fusionkit.errors import FusionkitError
 from fusionkit.planning.json_schema import Schema, closed, document, options_schema
@@ -152,6 +153,10 @@ def _split() -> Schema:
         "column": {**_COLUMN, "description": "A column with train, validation (or val) and test."},
         "folds": {"anyOf": [{"type": "integer", "minimum": 2}, stored],
                   "description": "The number of folds, or the column that holds them."},
+        "leave_out": {**_COLUMN, "description": "The column of which each value, such as a site, is tested once by a "
+                                                "network that is trained on the others."},
+        "allow_undefined": {"type": "boolean", "default": False,
+                            "description": "Leave out values too whose cases are of one class."},
         "fraction": {"type": "object", "minProperties": 1, "additionalProperties": False, "properties": parts,
                      "description": "Shares for validation and test; the remaining cases are for training."},
         "stratify": {**_TEXT, "description": "The target whose classes every part has evenly."},
@@ -159,4 +164,4 @@ def _split() -> Schema:
         "group": {**_TEXT, "description": "The column whose rows of one value stay together; none for no groups."},
     }
     return {**closed(SPLIT_KEYS, properties), "description": "Which cases are for training.",
-            "oneOf": [{"required": [way]} for way in ("column", "folds", "fraction")]}
+            "oneOf": [{"required": [way]} for way in SPLIT_WAYS]}

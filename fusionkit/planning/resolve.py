@@ -90,6 +90,7 @@ def resolve_tree(tree: Tree, registry: Registry) -> Resolved:
 
 
 def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[BaseException]) -> Use | None:
+    from fusionkit.planning.weights_folders import located
     from fusionkit.registry.inner import looked_up
     from fusionkit.syntax.options import check_options
 
@@ -109,4 +110,4 @@ def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[B
         return None
     config, inner_faults = looked_up(config, step.options, step.use, registry, span=step.span)
     found.extend(inner_faults)
-    return Use(step, component, config)
+    return Use(step, component, located(config, step.options, step.span, found))

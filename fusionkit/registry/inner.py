@@ -45,12 +45,13 @@ def looked_up(config: Config, tree: Table | None, owner: str, registry: Registry
     parts = {}
     for place in places_in(config):
         if place.value.component is None:
-            parts[place.option, place.position] = _look_up(place, _written(tree, place), owner, registry, span=span,
+            parts[place.option, place.position] = _look_up(place, written_at(tree, place), owner, registry, span=span,
                                                            depth=depth, found=found)
     return with_parts(config, parts), found
 
 
-def _written(tree: Table | None, place: Place) -> Tree | None:
+def written_at(tree: Table | None, place: Place) -> Tree | None:
+    """How the component at one place of the options is written, None if it is not."""
     value = tree.get(place.option) if tree is not None else None
     if place.position is not None and isinstance(value, Items):
         return value.items[place.position]

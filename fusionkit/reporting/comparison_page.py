@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from fusionkit.reporting.case_flow import CaseFlow, flow_svg
 from fusionkit.reporting.run_files import COMPARED, RunFiles, read_run
 
 _KEPT_APART = ("name", "kind", "value", "low", "high", "note", "cases", "values", "difference", "weights",
-               "trained_weights", "multiply_adds", "seconds")
+               "trained_weights", "multiply_adds", "seconds", "equivalence", "delong", "spread", "difference_spread",
+               "outlook")
 
 
 def read_comparison(folder: Path) -> Mapping[str, Any]:
@@ -68,14 +69,30 @@ def _ranking(ranking: Mapping[str, Any]) -> Iterator[str]:
     rows = sorted(ranking["rows"], key=lambda row: (row["value"] is None, _place(row, ranking)))
     yield table(("rank", "network", "value", "95 % interval", "difference", "95 % interval", "p", "p (Holm)", "weights",
                  "note"), [[str(place), *_row(row)] for place, row in enumerate(rows, start=1)], range(2, 9))
+    yield from _margins(rows, ranking.get("claim"))
     others = {key: value for key, value in ranking.items() if key not in (
-        "metric", "lower_is_better", "cases", "patients", "test", "simultaneous_intervals", "rows")}
+        "metric", "lower_is_better", "cases", "patients", "test", "simultaneous_intervals", "claim", "rows")}
     extra = [f"{row['name']}: {key} {value}" for row in rows
              for key, value in {**row, **(row.get("difference") or {})}.items()
              if key not in (*_KEPT_APART, "p", "holm") and value is not None]
     further = [*(f"{key}: {value}" for key, value in others.items() if value is not None), *extra]
     if further:
         yield bullets(further)
+
+
+def _margins(rows: Sequence[Mapping[str, Any]], claim: Mapping[str, Any] | None) -> Iterator[str]:
+    """What the rows are shown to be beside the reference, and how folds and seeds explain the spread."""
+    made = []
+    for row in rows:
+        near, areas, apart = (row.get(key) or {} for key in ("equivalence", "delong", "spread"))
+        if near or areas or apart:
+            shown = {True: "shown", False: "not shown", None: ""}[near.get("shown")]
+            made.append([str(row["name"]), _figure(near.get("smallest_margin")), shown, _figure(near.get("p_holm")),
+                         _interval(areas), _figure(areas.get("p")), _figure(apart.get("share_of_folds"))])
+    if made:
+        told = f"{claim['kind']} within {claim['margin']:g}" if claim else "claim"
+        yield table(("network", "worse by at most", told, "p (Holm)", "DeLong, 95 % interval", "p",
+                     "share of folds in the variance"), made, (1, 3, 5, 6), "small")
 
 
 def _place(row: Mapping[str, Any], ranking: Mapping[str, Any]) -> float:

@@ -136,7 +136,9 @@ def partition(run: RunFiles) -> _Found:
     if run.data.get("split"):
         yield Fact(f"split: {write_in_braces(run.data['split'])}", "data.yaml: split")
     yield from cases(run)
-    parts = run.cases.get("parts") or {f"fold {place}": ids for place, ids in enumerate(run.cases.get("folds") or [])}
+    names = run.cases.get("fold_names") or []
+    parts = run.cases.get("parts") or {f"fold {place}" + (f" ({names[place]!r})" if names else ""): ids
+                                       for place, ids in enumerate(run.cases.get("folds") or [])}
     patients = run.cases.get("patients")
     if parts and patients:
         owners = {name: {patients[case] for case in ids if case in patients} for name, ids in parts.items()}
@@ -234,6 +236,9 @@ def imbalance(run: RunFiles) -> _Found:
     """Weights and sampling of classes."""
     if "balance" in run.training:
         yield Fact(f"balance: {run.training['balance']}", "graph.yaml: training.balance")
+    for name, shift in (run.about.get("priors") or {}).items():
+        yield Fact(f"probabilities of {name} corrected from the drawn shares {shift['drawn']} to those of the training "
+                   f"cases, {[round(share, 4) for share in shift['training']]}", f"run.json: priors.{name}")
     for name, counts in run.preprocessing.get("class_counts", {}).items():
         yield Fact(f"training cases of {name}: {write_in_braces(counts)}", f"preprocessing.json: class_counts.{name}")
 

@@ -13,7 +13,7 @@ from fusionkit.reporting.case_flow import CaseFlow, flow_svg
 from fusionkit.reporting.characteristics import characteristic_tables
 from fusionkit.reporting.checklists import CHECKLISTS, filled
 from fusionkit.reporting.facts import TOPICS, metric_text
-from fusionkit.reporting.run_files import MISSING, NOT_RECORDED, SUBGROUPS, RunFiles, named
+from fusionkit.reporting.run_files import MISSING, NOT_RECORDED, SITES, SUBGROUPS, RunFiles, named
 from fusionkit.reporting.training_curves import STEM
 
 _MOST_EXPLAINED = 24
@@ -36,6 +36,8 @@ def run_page(run: RunFiles, drawing: NetworkDrawing, flow: CaseFlow | None, fold
         ("Network", lambda: _network(drawing)), ("Training", lambda: _training(run, folder)),
         ("Metrics", lambda: _metrics(run)), ("Plots", lambda: _plots(run)),
         ("Subgroups", lambda: _csv(run, SUBGROUPS, "fusionkit evaluate RUN --by COLUMN")),
+        *([("Sites left out of training in turn", lambda: _csv(run, SITES, "a split with leave_out"))]
+          if run.cases.get("fold_names") else []),
         ("Absent inputs", lambda: _csv(run, MISSING, "fusionkit evaluate RUN --missing")),
         ("Explanations", lambda: _explanations(run)), ("Versions, licences and files", lambda: _files(run, drawing)),
         (f"Checklist: {CHECKLISTS[checklist][0]}", lambda: _checklist(run, checklist)))

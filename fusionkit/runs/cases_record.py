@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from fusionkit.data.division import Division
 from fusionkit.data.loading import Cohort
-from fusionkit.data.split import Division
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.files import read_json, write_json
 
@@ -35,7 +35,8 @@ class CasesRecord:
     empty for a single training; `fold` is the requested fold of a run. `split` is the data file's split,
     `cases` a digest of all values of a case, `fields` one of each column, of the files of each input and each target.
     `patients` is empty where the data name none. `held_out` are the training cases that each network holds out, empty
-    where the networks hold out no different cases.
+    where the networks hold out no different cases. `fold_names` are the values of a column, such as sites, that the
+    folds leave out, empty where they leave out none.
     """
 
     parts: dict[str, list[str]]
@@ -46,6 +47,7 @@ class CasesRecord:
     fields: dict[str, str]
     patients: dict[str, str] = field(default_factory=dict)
     held_out: list[list[str]] = field(default_factory=list)
+    fold_names: list[str] = field(default_factory=list)
 
     def rows(self, part: str, ids: Sequence[str]) -> tuple[int, ...]:
         """The rows of a part in their original order; all its ids must exist."""
@@ -55,7 +57,8 @@ class CasesRecord:
     def division(self, ids: Sequence[str]) -> Division:
         """The folds of the run for these ids; all of its ids must exist."""
         fold = {name: number for number, names in enumerate(self.folds) for name in names}
-        return Division((), np.array([fold[name] for name in ids], dtype=np.int64), len(self.folds))
+        return Division((), np.array([fold[name] for name in ids], dtype=np.int64), len(self.folds),
+                        tuple(self.fold_names))
 
     def write(self, folder: Path) -> None:
         """Write it to the folder of the run."""
@@ -83,7 +86,8 @@ def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int |
         fields={named: hashlib.blake2b(b"\1".join(cells[row] for row in order), digest_size=8).hexdigest()
                 for named, cells in values.items()},
         patients=dict(zip(cohort.ids, cohort.patients, strict=True)) if cohort.description.patient is not None else {},
-        held_out=[[cohort.ids[parts["train"][place]] for place in places] for places in held_out])
+        held_out=[[cohort.ids[parts["train"][place]] for place in places] for places in held_out],
+        fold_names=list(cohort.division.names) if not parts else [])
 
 
 def _plain(value: Any) -> Any:
@@ -148,6 +152,8 @@ def _check(record: CasesRecord) -> None:
         raise ValueError("its parts and its cases are not the same")
     if record.folds and len(listed) != len(record.cases):
         raise ValueError("its folds do not hold all cases")
+    if record.fold_names and len(record.fold_names) != len(record.folds):
+        raise ValueError("it does not name all folds")
 
 
 def _reason(problem: Exception) -> str:
@@ -181,6 +187,12 @@ def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Dia
         found.append(f"it is of fold {before.fold}, and fold {now.fold} is asked for")
     if before.split != now.split:
         found.append(f"'split' was {before.split} and is {now.split}")
+    elif before.fold_names and now.fold_names:
+        sites = {name: site for site, names in zip(now.fold_names, now.folds, strict=True) for name in names}
+        if moved := [name for site, names in zip(before.fold_names, before.folds, strict=True) for name in names
+                     if sites.get(name, site) != site]:
+            found.append(f"{count_of(moved, 'case')} {'has' if len(moved) == 1 else 'have'} another value in the "
+                         f"column that is left out: {names_of(moved)}")
     elif before.split and "column" in before.split:
         found.extend(_moved(before, now))
     return [Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot be resumed: {text}", fix=_DIFFERS_FIX)

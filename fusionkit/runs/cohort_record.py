@@ -35,7 +35,7 @@ def write_cohort(folder: Path, cohort: Cohort, parts: Mapping[str, Sequence[int]
 
 def fold_parts(cohort: Cohort) -> dict[str, Sequence[int]]:
     """The rows that each fold tests, by its name in tables."""
-    return {f"fold {number}": cohort.fold(number)[1] for number in range(cohort.fold_count)}
+    return {cohort.division.told(number): cohort.fold(number)[1] for number in range(cohort.fold_count)}
 
 
 def cohort_record(cohort: Cohort, parts: Mapping[str, Sequence[int]]) -> dict[str, Any]:

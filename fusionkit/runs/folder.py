@@ -24,6 +24,7 @@ from fusionkit.network.settled import settling
 from fusionkit.planning.joined_inputs import joined_inputs
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
+from fusionkit.runs.priors import PriorShift, correct_priors, recorded_priors
 from fusionkit.runs.setup import cache_for
 from fusionkit.runs.training_outcomes import read_training_outcomes
 
@@ -78,6 +79,7 @@ class Run:
         every = self.members if self.held_out and count == 1 else min(count, self.members)
         found = [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
                                for member in range(1, every))]
+        correct_priors(found, recorded_priors(self.about, self.model.plan))
         return Committee(found) if self.held_out else found
 
     def calibration(self, folder: Path | None = None) -> Calibration | None:
@@ -128,6 +130,7 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
             "not-settled", f"the head {missing[0]!r} of {str(folder)!r} has not been settled",
             why="after training it fits what it predicts with to the training cases, and the run does not say that it "
                 "did", fix="train again, with --resume if the run was interrupted"))
+    correct_priors([model], recorded_priors(about, model.plan))
     return Run(folder, model, preprocessing, about, registry)
 
 
@@ -150,6 +153,7 @@ class _About(BaseModel):
     epochs: int | None = None
     best_epoch: int | None = None
     settled: list[str] = []
+    priors: dict[str, PriorShift] = {}
 
 
 def _check(about: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats
+from fusionkit.components.outcomes import Outcomes
 from fusionkit.components.training_outcomes import joined_curves, joined_training
 from fusionkit.data.case_groups import CaseGroups
 from fusionkit.data.loading import Cohort
@@ -27,6 +28,8 @@ from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
 
 PREDICTIONS, RISK, CURVES = "predictions.csv", "risk", "survival"
+LEFT_OUT = "left_out"
+"""The column of a prediction table with the value, such as a site, that the fold of a case leaves out."""
 
 TRAINED_ON = "trained_on"
 """The column of a prediction table that marks cases that were trained on, where there are any."""
@@ -50,7 +53,7 @@ def rows_of(
     return header, [list(row) for row in zip(*columns.values(), strict=True)]
 
 
-def prediction_column(name: str, taken: Collection[str] = ("id", "fold", TRAINED_ON)) -> str:
+def prediction_column(name: str, taken: Collection[str] = ("id", "fold", LEFT_OUT, TRAINED_ON)) -> str:
     """The column of a head's predicted class or labels; `taken` are columns that are no head's."""
     return f"{name}:predicted" if name in taken else name
 
@@ -263,26 +266,36 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
     return made
 
 
+def outcomes_of(name: str, result: HeadResult, patients: Sequence[str] | None) -> Outcomes:
+    """The cases that have a result and a target, in the form that metrics are given; `patients` are those of all."""
+    known = result.valid & result.known
+    use, risk = np.flatnonzero(known), result.details.get(RISK)
+    return collect(
+        result.head.declared_task, result.head.names, result.targets[use], result.values[use], head=name,
+        patients=None if patients is None else [patients[place] for place in use.tolist()],
+        risk=None if risk is None else risk[use],
+        details={key: values[use] for key, values in detailed(result).items()},
+        curves=result.curves and result.curves.some(known),
+        thresholds=None if result.thresholds is None else result.thresholds[use],
+        training=result.training and result.training.some(known))
+
+
 def grouped(results: Mapping[str, HeadResult], patients: Sequence[str] | None, found: CaseGroups,
-            rows: Sequence[int], *, metrics: Sequence[ChosenMetric], reference: str | None = None) -> list[Subgroups]:
-    """Every head's metrics by the groups of a column; `rows` are the positions of the results in the cohort."""
+            rows: Sequence[int], *, metrics: Sequence[ChosenMetric], reference: str | None = None,
+            compared: bool = True) -> list[Subgroups]:
+    """Every head's metrics by the groups of a column; `rows` are the positions of the results in the cohort.
+
+    Groups have differences from the rest, or the `reference`, if they are `compared`.
+    """
     made = []
     for name, result in results.items():
         use = np.flatnonzero(result.valid & result.known)
-        risk = result.details.get(RISK)
-        owners = None if patients is None else [patients[place] for place in use.tolist()]
-        outcomes = collect(
-            result.head.declared_task, result.head.names, result.targets[use], result.values[use], head=name,
-            patients=owners, risk=None if risk is None else risk[use],
-            details={key: values[use] for key, values in detailed(result).items()},
-            curves=result.curves and result.curves.some(result.valid & result.known),
-            thresholds=None if result.thresholds is None else result.thresholds[use],
-            training=result.training and result.training.some(result.valid & result.known))
+        outcomes = outcomes_of(name, result, patients)
         if outcomes.rows is None or not outcomes.cases:
             continue
         own = [found.groups[rows[place]] for place in use[outcomes.rows].tolist()]
         made.append(subgroups(name, result.head.declared_task, outcomes, own, column=found.column, order=found.order,
-                              metrics=metrics, reference=reference if reference in own else None))
+                              metrics=metrics, reference=reference if reference in own else None, differ=compared))
     return made
 
 

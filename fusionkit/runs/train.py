@@ -10,8 +10,9 @@ from typing import Any
 
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
-from fusionkit.evaluation.chosen_metrics import installed_metrics
+from fusionkit.evaluation.chosen_metrics import default_metrics, installed_metrics
 from fusionkit.evaluation.report import HeadReport
+from fusionkit.evaluation.sites import LeftOutSites
 from fusionkit.evaluation.thresholds import THRESHOLD
 from fusionkit.files import replacing, write_json, write_text
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
@@ -22,13 +23,14 @@ from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
-from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
 from fusionkit.runs.cohort_record import COHORT, fold_parts, write_cohort
 from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, SETTLED, open_run
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
+from fusionkit.runs.left_out_sites import fold_columns, judge_sites
 from fusionkit.runs.lock import holds_other_files, locked
+from fusionkit.runs.priors import PriorShift, as_record, correct_priors, prior_shifts, told
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
 from fusionkit.runs.resumption import check_graph, check_settings, fitted_as_before, is_trained, placed, record_for
 from fusionkit.runs.setup import Setup
@@ -49,7 +51,7 @@ from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.reading_ahead import reading_ahead
-from fusionkit.training.result import FitResult, StepProgress
+from fusionkit.training.result import FitResult, over_epochs
 from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.unfreezing import never_learning
 
@@ -58,12 +60,13 @@ _OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES, COHORT)
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: each head's results for the test cases, and their metrics."""
+    """A finished training: each head's results for the test cases, and their metrics, also by site left out."""
 
     folder: Path
     rows: tuple[int, ...]
     results: dict[str, HeadResult]
     reports: list[HeadReport]
+    sites: Sequence[LeftOutSites] = ()
 
 
 def train(
@@ -96,7 +99,7 @@ def train(
         write_cohort(folder, setup.cohort, fold_parts(setup.cohort))
     done: list[Trained] = []
     for fold in range(folds):
-        reporter.line(f"fold {fold + 1} of {folds}")
+        reporter.line(f"fold {fold + 1} of {folds}{setup.cohort.left_out(fold)}")
         # Plots of all folds together are more informative than those of each, which would take seconds to draw.
         try:
             done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, folds=folds, plots=False,
@@ -112,8 +115,8 @@ def train(
         return Trained(folder, (), {}, [])
     rows = tuple(row for part in done for row in part.rows)
     results = joined([part.results for part in done])
-    number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
-    return _evaluated(job, rows, results, about={"folds": folds}, extra=number)
+    folds_of = [str(fold) for fold, part in enumerate(done) for _ in part.rows]
+    return _evaluated(job, rows, results, about={"folds": folds}, folds=folds_of)
 
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
@@ -206,8 +209,12 @@ def _networks(cases: JobCases) -> Sequence[FusionModel]:
     except UserError:
         _unwrite(job.folder, before)
         raise
-    _finish(cases, fitted)
     networks = [result.model for result in fitted]
+    shifts = prior_shifts(job.setup.plan, job.setup.cohort, cases.parts.train, job.settings)
+    correct_priors(networks, shifts)
+    for line in told(job.setup.plan, shifts):
+        job.report_once(line)
+    _finish(cases, fitted, shifts)
     return Committee(networks) if cases.held_out.folds else networks
 
 
@@ -257,16 +264,8 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             job.report_once(warning.render())
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
             results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
-                               resume=job.resume, progress=_over_epochs(update, own.epochs)))
+                               resume=job.resume, progress=over_epochs(update, own.epochs)))
     return results
-
-
-def _over_epochs(update: Progress, epochs: int) -> StepProgress:
-    """Progress of the training on a bar that counts the steps of all epochs."""
-    def advance(epoch: int, step: int, steps: int, loss: float) -> None:
-        update((epoch - 1) * steps + step, epochs * steps)
-
-    return advance
 
 
 def _calibration(cases: JobCases, models: Sequence[FusionModel], samplers: dict[FusionModel, Sampler]
@@ -351,7 +350,7 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
+def _finish(cases: JobCases, fitted: Sequence[FitResult], shifts: Mapping[str, PriorShift]) -> None:
     """Write the networks, and last the file that marks the folder as a finished run."""
     if not is_main():
         return
@@ -380,16 +379,21 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
                               **({ROOTS: roots} if roots else {}),
                               "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members,
-                              **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}), **named})
+                              **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}),
+                              **as_record(shifts), **named})
 
 
 def _evaluated(
-    job: Job, rows: Sequence[int], results: dict[str, HeadResult], *, about: dict[str, Any],
-    extra: Mapping[str, Sequence[str]] | None = None,
+    job: Job, rows: Sequence[int], results: dict[str, HeadResult], *, about: dict[str, Any], folds: Sequence[str] = (),
 ) -> Trained:
-    """Predictions, metrics and plots of the test cases, written to the job's folder."""
-    registry = job.setup.registry
-    reports = [] if not is_main() else write_results(
-        job.folder, results, job.setup.cohort, rows, about={"network": job.setup.plan.name, **about}, extra=extra,
-        plots=job.plots, metrics=None if registry is None else installed_metrics(registry))
-    return Trained(job.folder, tuple(rows), results, reports)
+    """Predictions, metrics and plots of the test cases, written to the job's folder; `folds` are those of the cases."""
+    if not is_main():
+        return Trained(job.folder, tuple(rows), results, [])
+    cohort, registry = job.setup.cohort, job.setup.registry
+    metrics = default_metrics() if registry is None else installed_metrics(registry)
+    extra = fold_columns(job.folder, folds) if folds else None
+    reports = write_results(job.folder, results, cohort, rows, about={"network": job.setup.plan.name, **about},
+                            extra=extra, plots=job.plots, metrics=metrics)
+    sites = judge_sites(job.folder, results, folds, cohort.named_patients(rows), reports, metrics=metrics,
+                        output=job.folder)
+    return Trained(job.folder, tuple(rows), results, reports, sites)

@@ -17,7 +17,7 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
 from fusionkit.training.batch_order import seed_of
 from fusionkit.training.distributed import Processes, assign, whole
-from fusionkit.training.modalities import own_features, own_heads, own_weights
+from fusionkit.training.modalities import joint_heads, own_features, own_heads, own_weights
 from fusionkit.training.seen_batch import BatchSeen, scaled
 from fusionkit.training.settings import TrainingSettings
 
@@ -35,11 +35,14 @@ class View:
 
     modalities: tuple[str, ...]
     heads: Mapping[str, str]
+    joint_heads: tuple[str, ...] = ()
     own: dict[str, Mapping[str, nn.Parameter]] = field(default_factory=dict)
     epoch: int = 0
     step: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    sums: Mapping[str, float] = field(default_factory=dict)
+    added: dict[str, float] = field(default_factory=dict)
     logged: dict[str, float] = field(default_factory=dict)
     batch: Any = None
     reading: Callable[[float, int], Iterator[BatchSeen]] | None = None
@@ -72,6 +75,10 @@ class View:
             raise RunError("a copy needs cases that are held out; name the option with their share: "
                            "Training(..., holds_out=NAME)")
         return self.copying(head, epochs, self.epoch)
+
+    def add(self, name: str, value: float) -> None:
+        """A number of this batch for the sums of the step."""
+        self.added[name] = self.added.get(name, 0.0) + float(value)
 
     def log(self, name: str, value: float) -> None:
         """A number for the history."""
@@ -109,7 +116,7 @@ class AppliedMethod:
         heads = own_heads(network.plan) if chosen else {}
         alone = heads if chosen and chosen.declared.requires else [value.name for value in network.plan.inputs]
         kept = tuple(name for name in alone if name in heads or own_weights(network, name)) if chosen else ()
-        self.network, self.view = network, View(kept, MappingProxyType(heads))
+        self.network, self.view = network, View(kept, MappingProxyType(heads), joint_heads(network.plan))
         self.scored = tuple(heads.values())
         features = own_features(network.plan)
         self.names = {name: features[name] for name in kept}
@@ -150,6 +157,7 @@ class AppliedMethod:
         """Before the batches of a step; epochs and steps count from 0 here, `rows` are those of each head."""
         self._at(epoch, step + 1, rows)
         self._parts = {}
+        self.view.added.clear()
 
     def _at(self, epoch: int, step: int = 0, rows: Mapping[str, int] = MappingProxyType({})) -> None:
         view = self.view
@@ -157,6 +165,7 @@ class AppliedMethod:
             # Not before: sharding a network replaces its weights.
             view.own.update({modality: own_weights(self.network, modality) for modality in view.modalities})
         view.epoch, view.step, view.rows, view.scores = epoch + 1, step, MappingProxyType(dict(rows)), {}
+        view.sums = {}
 
     def total(self, losses: Tensors, seen: BatchSeen | None = None) -> Tensor:
         """The loss of a batch from its parts, after the gradients that the method wants of some of them."""
@@ -198,6 +207,7 @@ class AppliedMethod:
         """
         view = self.view
         view.scores = {name: scores[head] / view.rows[head] for name, head in view.heads.items() if view.rows[head]}
+        view.sums = self._sums()
         # With loss scaling a step with an overflow changes no weights, so it is no step for the method either.
         if self.active and (self.processes.accelerator.scaler is None or self._is_finite()):
             self._join_parts()
@@ -206,6 +216,13 @@ class AppliedMethod:
                     self._edit(modality)
             self._call("end_step", view)
         return self.logged()
+
+    def _sums(self) -> Mapping[str, float]:
+        """What the method added in this step, in all processes."""
+        parts = [self.view.added] if self.processes.count == 1 or not self.looks else \
+            self.processes.gather(dict(self.view.added))
+        names = sorted({name for part in parts for name in part})
+        return MappingProxyType({name: sum(part.get(name, 0.0) for part in parts) for name in names})
 
     def _is_finite(self) -> bool:
         return all(bool(weight.grad.isfinite().all()) for weights in self.view.own.values()

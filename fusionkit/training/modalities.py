@@ -25,6 +25,12 @@ def own_heads(plan: Plan) -> dict[str, str]:
     return max(groups.values(), key=len, default={})
 
 
+def joint_heads(plan: Plan) -> tuple[str, ...]:
+    """The heads that see several inputs, in the order of the graph."""
+    dependence = dict(_dependence(plan))
+    return tuple(head.name for head in plan.heads if len(dependence[head.name]) > 1)
+
+
 def own_features(plan: Plan) -> dict[str, str]:
     """For each input, what it gives to the first node that reads several: the name of a value, of the input itself
     where no node comes before; where it meets no other, the last value that depends on it alone.

@@ -16,6 +16,7 @@ from fusionkit.errors import Diagnostic, UserError
 from fusionkit.files import read_text, replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
+from fusionkit.progress import Progress
 from fusionkit.training.applied_method import METHOD
 from fusionkit.training.checkpoint import TrainingState, weights_of
 from fusionkit.training.former_settings import up_to_date
@@ -34,6 +35,14 @@ class StepProgress(Protocol):
 
     def __call__(self, epoch: int, step: int, steps: int, loss: float) -> None:
         """Show the step."""
+
+
+def over_epochs(update: Progress, epochs: int) -> StepProgress:
+    """Progress of the training on a bar that counts the steps of all epochs."""
+    def advance(epoch: int, step: int, steps: int, loss: float) -> None:
+        update((epoch - 1) * steps + step, epochs * steps)
+
+    return advance
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class BatchSeen:
         self.targets: Mapping[str, Tensor] = targets
         self.known: Mapping[str, Tensor] = counted(self.network, self.masks, target_present)
         self.present: Mapping[str, Tensor] = self.batch.present
+        self.optional: Collection[str] = frozenset(self.masks)
 
     def features(self, modality: str) -> Tensor:
         """What a modality gives to the fusion."""
@@ -51,8 +52,7 @@ class BatchSeen:
         """The raw outputs of all heads in a further pass."""
         if self.sharded:
             raise RunError("further passes cannot be used with 'strategy: fsdp'; train without it")
-        optional = {value.name for value in self.network.plan.inputs if value.present is not None}
-        certain = sorted(set(absent) - optional)
+        certain = sorted(set(absent).difference(self.optional))
         if certain:
             raise RunError(f"the input {certain[0]!r} cannot be absent in a further pass, since it is not optional")
         present = {name: torch.zeros_like(mask) if name in absent else mask for name, mask in self.masks.items()}

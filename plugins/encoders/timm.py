@@ -11,10 +11,21 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 import torch
+from fusionkit_plugins.blocks.timm_folder import classes, described, refuse_unknown, with_first_layers
+from fusionkit_plugins.blocks.timm_tokens import Pool, adapted, check_pool, pooled_tokens
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, Probes, TensorShape
+from fusionkit.api import (
+    ComponentError,
+    Config,
+    Encoder,
+    PretrainedFacts,
+    Probes,
+    TensorShape,
+    WeightsFolder,
+    weights_folder,
+)
 
 Pretrained = Annotated[bool, Field(description="Start from the published weights, through timm's own cache.")]
 DropPathRate = Annotated[float, Field(ge=0, lt=1, description="timm's drop_path_rate: probability of skipping the "
@@ -25,13 +36,21 @@ class TimmConfig(Config):
     """Options of `encoder.timm`."""
 
     model: str = Field(examples=["resnet18"], description="Name of the model in timm, with or without the tag of its "
-                                                          "weights, such as 'resnet18' or 'resnet18.a1_in1k'.")
+                                                          "weights, such as 'resnet18' or 'resnet18.a1_in1k'; or "
+                                                          "local, for the network that 'folder' describes.")
+    folder: WeightsFolder | None = weights_folder()
     features: Literal["pooled", "map", "taps"] = Field(
         "pooled", description="pooled: the vector before the classifier; map: the map of the last depth; "
                               "taps: a map from each depth in 'taps', named f1, f2, ...")
     taps: list[int] | None = Field(
         None, min_length=1, description="Depths that 'features: taps' gives, counted from 0, or from the end if "
                                         "negative; all by default. They are returned in order of depth.")
+    pool: Pool = Field(
+        "model", description="What becomes of the tokens of a transformer. model: what timm does; cls: the class "
+                             "token; mean: the mean of the patches; cls_mean: both side by side; tokens: the patches, "
+                             "as tokens.")
+    prefix: Literal["drop", "keep"] = Field(
+        "drop", description="For 'pool: tokens', whether class token and registers stay before the patches.")
     pretrained: Pretrained = False
     normalise: Literal["model", "none"] = Field(
         "model", description="model: expect an image in 0..1 and apply the mean and deviation that the model was "
@@ -48,6 +67,18 @@ class TimmConfig(Config):
             raise ValueError("'taps' names one depth twice")
         return self
 
+    @model_validator(mode="after")
+    def _folder_and_pool_go_together(self) -> Self:
+        if (self.folder is None) == (self.model == "local"):
+            raise ValueError("'model: local' and 'folder' belong together")
+        if self.folder is not None and self.pretrained:
+            raise ValueError("'folder' has the weights; remove 'pretrained'")
+        if self.pool != "model" and self.features != "pooled":
+            raise ValueError("'pool' belongs to 'features: pooled'")
+        if self.prefix == "keep" and self.pool != "tokens":
+            raise ValueError("'prefix' belongs to 'pool: tokens'")
+        return self
+
 
 class Timm(nn.Module):
     """A timm model without its classifier, preceded by the normalisation it was trained with.
@@ -61,13 +92,17 @@ class Timm(nn.Module):
     affect only the pooled vector, and layers deeper than the last tap are removed from the network.
 
     The state dict has timm's names with the prefix `network.`; `weights:` also takes a file with timm's bare names,
-    such as the `model.safetensors` of a model's page.
+    such as the `model.safetensors` of a model's page. With `folder` the network is the one that its config.json
+    describes, started from its weights. Learned positions for another size of the image are interpolated.
 
-    On the meta device nothing is downloaded. Shapes: (B, C, H, W); gives (B, w), (B, w, h', w'), or
-    several maps. Missing rows are skipped.
+    `pool` reads the tokens after the final norm, (B, P + h w, C), of which the first P are the class token and the
+    registers. Registers are never averaged.
+
+    On the meta device nothing is read. Shapes: (B, C, H, W); gives (B, w), (B, w, h', w'), several maps, or tokens
+    (B, n, w). Missing rows are skipped.
 
     Raises: ComponentError if timm does not know the model, cannot build it for this input, or cannot
-    get its weights.
+    get its weights; GraphError if a file of the folder is missing or wrong.
     """
 
     mean: Tensor
@@ -76,18 +111,25 @@ class Timm(nn.Module):
     def __init__(self, config: TimmConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
         self.features = config.features
+        self.pool, self.prefix = config.pool, config.prefix
         self.network = _create(config, inputs[0])
         _check_patches(self.network, config, inputs[0])
+        whole = frozenset(self.network.state_dict())
+        check_pool(self.network, config.pool, config.model)
         self.depths = _prune(self.network, config)
-        mean, deviation = channel_statistics(self.network.pretrained_cfg, config.normalise, inputs[0].width)
+        about = self.network.pretrained_cfg if config.folder is None else _statistics(config)
+        mean, deviation = channel_statistics(about, config.normalise, inputs[0].width)
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation).reshape(-1, 1, 1))
+        if config.folder is not None:
+            config.folder.fill(self, lambda tensors: self.adapt_weights(refuse_unknown(tensors, whole, config.folder)))
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The vector, the map, or the maps."""
         image = (image - self.mean) / self.deviation
         if self.features == "pooled":
-            return self.network(image)
+            return self.network(image) if self.pool == "model" else pooled_tokens(
+                self.network, image, self.pool, self.prefix == "keep")
         maps = self.network.forward_intermediates(image, indices=self.depths, norm=self.features == "map",
                                                   stop_early=True, intermediates_only=True)
         return maps[-1] if self.features == "map" else tuple(maps)
@@ -100,12 +142,9 @@ class Timm(nn.Module):
         """
         if any(name.startswith("network.") for name in tensors):
             return dict(tensors)
-        from timm.models import adapt_input_conv
-
-        bare, wanted = dict(tensors), self.network.state_dict()
-        for name in _first_convolutions(self.network.pretrained_cfg):
-            if name in bare and name in wanted and bare[name].shape != wanted[name].shape:
-                bare[name] = adapt_input_conv(wanted[name].shape[1], bare[name])
+        wanted = self.network.state_dict()
+        bare = adapted(tensors, wanted, list(_first_convolutions(self.network.pretrained_cfg)),
+                       getattr(getattr(self.network, "patch_embed", None), "grid_size", None))
         kept = {f"network.{name}": value for name, value in bare.items() if name in wanted}
         return kept | {"mean": self.mean, "deviation": self.deviation}
 
@@ -113,22 +152,30 @@ class Timm(nn.Module):
 def _create(config: TimmConfig, shape: TensorShape) -> Any:
     import timm
 
-    check_name(config.model)
-    published = timm.get_pretrained_cfg(config.model)
+    name, arguments = config.model, {}
+    if config.folder is not None:
+        found = described(config.folder)
+        name, arguments = found.architecture, classes(found.arguments)
+    check_name(name)
+    published = timm.get_pretrained_cfg(name)
+    if config.folder is not None:
+        arguments["pretrained_cfg"] = with_first_layers(found.about, published)
     pretrained = config.pretrained and torch.get_default_device().type != "meta"
-    if config.pretrained and not timm.is_model_pretrained(config.model):
-        raise ComponentError(f"timm has no published weights for {config.model!r}",
+    if config.pretrained and not timm.is_model_pretrained(name):
+        raise ComponentError(f"timm has no published weights for {name!r}",
                              fix="remove 'pretrained', or choose a model with weights (timm.list_pretrained())")
-    options = {"drop_rate": config.drop_rate or None, "drop_path_rate": config.drop_path_rate or None,
-               "img_size": shape.spatial if published and published.fixed_input_size else None}
+    if published and published.fixed_input_size and not arguments.get("dynamic_img_size"):
+        arguments["img_size"] = shape.spatial
+    options = {**arguments, "drop_rate": config.drop_rate or None, "drop_path_rate": config.drop_path_rate or None,
+               "num_classes": 0, "in_chans": shape.width}
     try:
-        return timm.create_model(config.model, pretrained=pretrained, num_classes=0, in_chans=shape.width, **options)
+        return timm.create_model(name, pretrained=pretrained, **options)
     except OSError as error:
         if not pretrained:
             raise
-        raise no_weights(config.model, published, error) from error
+        raise no_weights(name, published, error) from error
     except (AssertionError, TypeError, ValueError, RuntimeError) as error:
-        raise ComponentError(f"timm cannot build {config.model!r} for an image of {_sizes(shape)}",
+        raise ComponentError(f"timm cannot build {name!r} for an image of {_sizes(shape)}",
                              why=f"timm says: {error}",
                              fix="change the size of the image, the options of the node, or the model") from error
 
@@ -207,10 +254,38 @@ def _first_convolutions(published: dict[str, Any]) -> Iterator[str]:
         yield f"{name}.weight"
 
 
+def _statistics(config: TimmConfig) -> Mapping[str, Any]:
+    """What the folder of a network tells of its weights, mean and deviation among it."""
+    assert config.folder is not None
+    about = described(config.folder).about
+    if config.normalise == "model" and not (about.get("mean") and about.get("std")):
+        raise ComponentError(f"{config.folder.name!r} tells no mean and deviation of the images it was trained with",
+                             why="neither its config.json nor a recipe.yaml has 'mean' and 'std'",
+                             fix="write them in the recipe, or 'normalise: none' if the data file applies them")
+    return about
+
+
+def facts(config: TimmConfig) -> PretrainedFacts | None:
+    """The weights that the options ask for, their licence by timm's list, and the normalisation before them."""
+    import timm
+
+    if config.folder is not None:
+        found: Mapping[str, Any] = described(config.folder).about
+        source = ""
+    else:
+        listed = timm.get_pretrained_cfg(config.model)
+        if listed is None:
+            return None
+        found = listed.to_dict()
+        source = f"timm/{listed.architecture}.{listed.tag}" if config.pretrained else ""
+    applied = {name: list(found.get(name) or ()) for name in ("mean", "std")} if config.normalise == "model" else {}
+    return PretrainedFacts(source, str(found.get("license") or ""), **applied)
+
+
 def _sizes(shape: TensorShape) -> str:
     return " x ".join(map(str, shape.sizes))
 
 
 component = Encoder("timm", TimmConfig, Timm, rule="B _ _ _ -> ?", category="image",
-                    paper="doi:10.5281/zenodo.4414861", needs=("timm",),
+                    paper="doi:10.5281/zenodo.4414861", needs=("timm",), pretrained=facts,
                     probes=Probes(together=[{"model": "test_resnet", "features": "taps", "taps": [1, 2]}]))

@@ -222,6 +222,40 @@ def test_repeats_on_one_split_have_seeds_of_their_own(study: Path, tmp_path: Pat
     assert seeds == [4, 5]
 
 
+def test_what_is_to_be_shown_is_recorded_before_training_and_kept(
+        study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = tmp_path / "found"
+    whole = [*arguments(study, found, "fusion.sum"), "--folds", "3", "--epochs", "1", "--no-baselines", "--seeds", "2"]
+    assert main([*whole, "--margin", "0.9"]) == 0
+    told = json.loads((found / "compare.json").read_text())
+    first = told["declared"][0]
+    assert (first["kind"], first["margin"], first["metrics"], first["trained"]) == (
+        "noninferiority", 0.9, {"result": "auroc"}, 0)
+    assert len(first["sha256"]) == 64
+    assert [(unit["repeat"], unit["seed"], unit["fold"]) for unit in told["units"]] == [
+        (1, seed, fold) for seed in (1, 2) for fold in range(3)]
+    row = next(row for row in told["heads"]["result"]["rows"] if row["kind"] == "candidate")
+    assert row["equivalence"]["claim"] == "noninferiority"
+    assert row["spread"]["var_seed"] > 0
+    assert row["outlook"]["wanted"] == 0.9
+    said = capsys.readouterr().out
+    assert "Noninferiority within 0.9" in said and "share of folds" in said
+    assert f"Declared: noninferiority within 0.9, by auroc; {first['declared']}, before anything was trained" in said
+
+    assert main(whole) == 0, "what was declared holds where nothing else is"
+    assert json.loads((found / "compare.json").read_text())["declared"] == [first]
+    assert main([*whole, "--margin", "0.5", "--claim", "equivalent"]) == 0
+    declared = json.loads((found / "compare.json").read_text())["declared"]
+    assert declared[0] == first
+    assert (declared[1]["kind"], declared[1]["margin"], declared[1]["trained"]) == ("equivalence", 0.5, 4)
+    page = (found / "report.html").read_text()
+    assert "Changed to: equivalence within 0.5" in page and "after 4 trainings" in page
+    assert main(["report", str(found)]) == 0
+    capsys.readouterr()
+    assert main([*whole[:-1], "1"]) == 2
+    assert "it has 2 seeds, and now 1 is requested" in capsys.readouterr().err
+
+
 def test_without_scikit_learn_it_says_what_to_install(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                       capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(baselines, "find_spec", lambda _: None)
@@ -232,6 +266,8 @@ def test_without_scikit_learn_it_says_what_to_install(study: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(("more", "said"), [
     (["--folds", "1"], "--folds cannot be 1"), (["--repeats", "0"], "--repeats cannot be 0"),
+    (["--seeds", "2", "--repeats", "2"], "--repeats and --seeds exclude each other"),
+    (["--claim", "equivalence"], "needs --margin"),
     (["--metric", "aurok"], "did you mean 'metric.auroc'"), (["--epochs", "0"], "--epochs cannot be 0")])
 def test_bad_arguments_are_told(study: Path, tmp_path: Path, more: list[str], said: str,
                                 capsys: pytest.CaptureFixture[str]) -> None:

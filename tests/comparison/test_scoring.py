@@ -11,13 +11,18 @@ import pytest
 from numpy.typing import NDArray
 
 from fusionkit.comparison.baselines import fit_baselines
+from fusionkit.comparison.claim import Claim
+from fusionkit.comparison.equivalence import equivalence
 from fusionkit.comparison.scoring import metrics_of, rank_candidates
+from fusionkit.comparison.significance import corrected_t
+from fusionkit.comparison.spread import spread_of
 from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
 from fusionkit.data.readers.columns import ColumnValues, categories, fit
 from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import UserError
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, default_metrics
+from fusionkit.evaluation.delong import auroc_difference
 from fusionkit.evaluation.differences import holm
 from fusionkit.registry.lookup import discover
 from fusionkit.registry.tasks import task_named
@@ -106,6 +111,44 @@ def test_candidates_and_baselines_are_corrected_apart() -> None:
     names = ["twin", "good", "bad"]
     assert [rows[name].holm for name in names] == holm([rows[name].p for name in names])
     assert rows["half"].holm == rows["half"].p
+
+
+def test_seeds_on_one_division_are_averaged_within_folds_and_their_spread_is_told() -> None:
+    made, whole = outcomes({"own": 0.6, "bad": -0.5}, 5, 2)
+    found = rank_candidates(head(), named("brier"), made, KINDS, units(5, 2), cohort=whole, resamples=50, seeds=2,
+                            claim=Claim("noninferiority", 0.5))
+    bad, own = (next(row for row in found.rows if row.name == name) for name in ("bad", "own"))
+    assert bad.paired is not None and bad.paired.equivalence is not None and bad.paired.outlook is not None
+    apart = np.array(bad.values, dtype=float) - np.array(own.values, dtype=float)
+    folds = apart.reshape(2, 5).mean(axis=0)
+    share = 18 / 72
+    assert bad.paired.difference.p == pytest.approx(corrected_t(folds.tolist(), share).p)
+    assert bad.spread == spread_of(np.reshape(np.array(bad.values, dtype=float), (2, 5)).T.tolist())
+    assert bad.paired.spread == spread_of((-apart).reshape(2, 5).T.tolist())
+    turned = equivalence((-folds).tolist(), share, 0.5)
+    assert bad.paired.equivalence == turned
+    assert turned is not None and turned.smallest_margin > bad.paired.difference.value > 0, "a worse Brier score"
+    assert bad.paired.claim_holm == pytest.approx(turned.p_noninferior)
+    assert bad.paired.outlook.half_width == pytest.approx(bad.paired.difference.high - bad.paired.difference.value)
+    assert bad.paired.outlook.repeats == 1
+
+
+def test_on_one_split_claims_are_tested_by_resamples_and_auroc_by_delong_too() -> None:
+    made, whole = outcomes({"own": 0.6, "good": 3.0, "bad": -0.5}, 0)
+    patients = whole.description.patient
+    apart: dict[str, Any] = {}
+    for name in (patients, None):
+        whole.description.patient = name
+        rows = rank_candidates(head(), named("auroc"), made, KINDS, units(0), cohort=whole, resamples=400,
+                               claim=Claim("superiority", 0.0)).rows
+        apart = {row.name: row.paired for row in rows}
+        assert (apart["good"].delong is None) == (name is not None), "patients with two cases"
+    tested = {name: made[name][0].heads["result"] for name in made}
+    wanted = auroc_difference(tested["good"].values[:, 1], tested["own"].values[:, 1], tested["own"].targets == 1)
+    assert (apart["good"].delong.value, apart["good"].delong.p) == (wanted.value, wanted.p)
+    assert apart["good"].delong.holm == holm([wanted.p, apart["bad"].delong.p])[0]
+    assert apart["good"].claim_holm < 0.05 < apart["bad"].claim_holm
+    assert apart["good"].equivalence.smallest_margin == 0 < apart["bad"].equivalence.smallest_margin
 
 
 def test_a_difference_is_over_the_cases_that_both_have() -> None:

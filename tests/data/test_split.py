@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from fusionkit.data.description import describe
+from fusionkit.data.division import Division
 from fusionkit.data.findings import Findings
 from fusionkit.data.numbers import NumberFormats
-from fusionkit.data.split import Division, divide, groups_of, strata_of
+from fusionkit.data.split import divide, groups_of, strata_of
 from fusionkit.data.table import Table, read_table
 from fusionkit.data.target_spec import TargetSpec
 from fusionkit.errors import Span

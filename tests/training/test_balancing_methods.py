@@ -1,4 +1,4 @@
-"""What training methods see of a batch and of the training cases: three published ones give their authors' numbers."""
+"""Training methods that balance modalities give their authors' numbers; what they see of a batch and of the cases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from balancing_methods import AGM, OUT, PMR, AGMConfig, InfoReg, PMRConfig
+from fusionkit_plugins.blocks.min_norm import min_norm
+from fusionkit_plugins.training.agm import AGM, AGMConfig
+from fusionkit_plugins.training.inforeg import InfoReg, InfoRegConfig
+from fusionkit_plugins.training.mmpareto import MMPareto, MMParetoConfig
+from fusionkit_plugins.training.pmr import PMR, PMRConfig
 from recorded import GOLDEN
 from small_runs import STILL, Cohort, differing, network, weights
 from test_distributed import TORCHRUN, free_port, on_loopback
@@ -39,7 +43,10 @@ from fusionkit.training.signals import Interrupted
 from fusionkit.training.step import Stepper
 
 METHODS = GOLDEN / "methods"
+OUT = "out"
 INPUTS = ("audio", "visual")
+OWN = ("head_audio", "head_video")
+HEADS = (OUT, *OWN)
 
 
 class ToyConfig(Config):
@@ -58,12 +65,15 @@ class Toy(nn.Sequential):
 TOY = Encoder("toy", ToyConfig, Toy, rule="features: B _ -> B {width}")
 
 
-def toy(case: Any, prefix: str = "", width: int = 6) -> FusionModel:
-    """The network of the recorded cases, with their weights."""
+def toy(case: Any, prefix: str = "", width: int = 6, own: Sequence[str] = ()) -> FusionModel:
+    """The network of the recorded cases, with their weights; `own` are the names of heads on the encoders."""
+    classes = {"classes": list("abcdef")}
     nodes: dict[str, Any] = {f"{name}_net": {"use": "encoder.toy", "from": name, "with": {"width": width}}
                              for name in INPUTS}
     nodes |= {"both": {"use": "fusion.concat", "from": ["audio_net", "visual_net"]},
-              OUT: {"use": "head.classify", "from": "both", "with": {"classes": list("abcdef")}}}
+              OUT: {"use": "head.classify", "from": "both", "with": classes}}
+    nodes |= {head: {"use": "head.classify", "from": f"{name}_net", "with": classes}
+              for name, head in zip(INPUTS, own, strict=False)}
     model = fusionkit.build({
         "fusionkit": 1, "inputs": {"audio": {"vector": [4], "optional": True},
                                    "visual": {"vector": [3], "optional": True}}, "nodes": nodes}, components=[TOY])
@@ -78,7 +88,7 @@ def toy(case: Any, prefix: str = "", width: int = 6) -> FusionModel:
 
 
 def recorded_name(name: str) -> str:
-    return name.replace("out.layers.1.", "head.")
+    return name.replace("out.layers.1.", "head.").replace(".layers.1.", ".")
 
 
 def batch(audio: Any, visual: Any, labels: Any) -> Batch:
@@ -97,12 +107,13 @@ class Cases(Dataset[Case]):
 
     def __getitem__(self, index: int) -> Case:
         return {"index": index, "inputs": {name: value[index] for name, value in self.inputs.items()},
-                "present": dict.fromkeys(self.inputs, True), "targets": {OUT: self.labels[index]},
-                "target_present": {OUT: True}}
+                "present": dict.fromkeys(self.inputs, True), "targets": dict.fromkeys(HEADS, self.labels[index]),
+                "target_present": dict.fromkeys(HEADS, True)}
 
 
-def using(hooks: type[TrainingMethod], options: type[Config], values: Any = None, **more: Any) -> TrainingSettings:
-    method = Training("probe", options, hooks)
+def using(hooks: type[TrainingMethod], options: type[Config], values: Any = None, requires: Any = "", **more: Any
+          ) -> TrainingSettings:
+    method = Training("probe", options, hooks, requires=requires)
     return read_settings(None, {"device": "cpu", "threads": 1, "method": {
         "use": "training.probe", "with": values or {}}, **more}, discover(components=[method]))
 
@@ -134,10 +145,10 @@ def test_gradients_of_agm_are_those_of_the_release(name: str, tmp_path: Path) ->
     case = np.load(METHODS / "agm" / f"{name}.npz")
     about = json.loads(str(case["meta"]))
     model = toy(case, "net.core.")
-    stepper = stepper_of(model, using(AGM, AGMConfig, {"alpha": about["alpha"]}), tmp_path)
+    stepper = stepper_of(model, using(AGM, AGMConfig, {"alpha": about["alpha"], "absent": "zeros"}), tmp_path)
     before = about["running_scores_before"]
     stepper.method.method.state = {"steps": (about["epoch"] - 1) * about["steps_per_epoch"],
-                                   "score0": before[0], "score1": before[1]}
+                                   "score_audio": before[0], "score_visual": before[1]}
     for step in range(2):
         model.zero_grad()
         given = batch(case[f"input{2 * step}"], case[f"input{2 * step + 1}"], case[f"labels{step}"])
@@ -178,22 +189,22 @@ def test_prototypes_and_gradients_of_pmr_are_those_of_the_release(name: str, tmp
         state[modality] = torch.tensor(case[f"in_proto_{modality[0]}"])
     assert all(part.training for part in stepper.network.modules())
     found, logged = gradients(stepper, batch(case["input0"], case["input1"], case["labels"]), 0, 0)
-    assert logged["ratio"] == pytest.approx(float(case["out_ratio_audio"]), rel=1e-5)
-    for modality in INPUTS:
-        assert logged[f"loss_{modality}"] == pytest.approx(float(case[f"out_loss_proto_{modality[0]}"]), rel=1e-5)
+    assert logged["ratio_audio"] == pytest.approx(float(case["out_ratio_audio"]), rel=1e-5)
     near(found, case, "out_grad__")
 
 
-@pytest.mark.parametrize("name", ["epoch5_window_open", "epoch20_window_closed"])
+@pytest.mark.parametrize("name", ["epoch0_audio_weak", "epoch0_visual_weak", "epoch5_window_open",
+                                  "epoch20_window_closed"])
 def test_gradients_and_traces_of_inforeg_are_those_of_the_release(name: str, tmp_path: Path) -> None:
     case = np.load(METHODS / "inforeg" / f"{name}.npz")
     about = json.loads(str(case["meta"]))
     model = toy(case, width=512)
+    weak = "audio" if name == "epoch0_audio_weak" else "visual"
     with torch.no_grad():
-        model.get_submodule("visual_net")[2].weight.mul_(0.05)
-    stepper = stepper_of(model, using(InfoReg, Config), tmp_path)
+        model.get_submodule(f"{weak}_net")[2].weight.mul_(0.05)
+    stepper = stepper_of(model, using(InfoReg, InfoRegConfig, {"mode": "release"}), tmp_path)
     method = stepper.method.method
-    method.state["traces"] = torch.tensor(about["audio_trace_history_before"], dtype=torch.float64)
+    method.state["traces/audio"] = torch.tensor(about["audio_trace_history_before"], dtype=torch.float64)
     stepper.method.begin_epoch(about["epoch"])
     for step in range(2):
         model.zero_grad()
@@ -204,8 +215,64 @@ def test_gradients_and_traces_of_inforeg_are_those_of_the_release(name: str, tmp
             for weight in model.parameters():
                 weight -= 0.05 * weight.grad
     for modality in INPUTS:
-        names = stepper.method.view.own[modality]
-        assert method.trace(names) == pytest.approx(float(case[f"out_trace_{modality}64"]), rel=1e-5)
+        assert method.state[f"trace/{modality}"] == pytest.approx(float(case[f"out_trace_{modality}64"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["agree", "conflict", "conflict_one_tensor_shorter"])
+def test_gradients_of_mmpareto_are_those_of_the_release(name: str, tmp_path: Path) -> None:
+    case = np.load(METHODS / "mmpareto" / f"{name}.npz")
+    model = toy(case, own=OWN)
+    stepper = stepper_of(model, using(MMPareto, MMParetoConfig, requires="heads"), tmp_path)
+    with torch.no_grad():
+        for weight, part in changed_heads(model, str(json.loads(str(case["meta"]))["note"])):
+            weight.copy_(part)
+    found, logged = gradients(stepper, batch(case["input0"], case["input1"], case["labels"]), 0, 0)
+    for modality in INPUTS:
+        assert logged[f"own_{modality}"] == pytest.approx(float(case[f"out_weights_{modality}"][1]), rel=1e-4)
+    near(found, case, "out_grad__")
+
+
+def changed_heads(model: FusionModel, note: str) -> list[tuple[Tensor, Tensor]]:
+    """The heads on the encoders that a recorded case makes of the joint head, so that gradients conflict."""
+    joint, audio, video = (model.get_submodule(f"{name}.layers.1").weight for name in HEADS)
+    if "-3 head.weight[:, :6]*0.25" in note:
+        return [(audio, -0.75 * joint[:, :6]), (video, joint[:, 6:])]
+    return [(audio, -3 * joint[:, :6]), (video, joint[:, 6:])] if "head_audio.weight = " in note else []
+
+
+@pytest.mark.parametrize("name", ["first_dominated", "second_dominated", "interior", "three"])
+def test_the_shortest_point_is_that_of_the_release(name: str) -> None:
+    case = np.load(METHODS / "mmpareto" / f"solver_{name}.npz")
+    vectors = torch.stack([torch.tensor(case[key]) for key in sorted(case.files) if key.startswith("in_vec")]).double()
+    weights = min_norm(vectors @ vectors.T)
+    torch.testing.assert_close(weights, torch.tensor(case["out_weights"]).double(), rtol=1e-5, atol=1e-6)
+    if not name.endswith("dominated"):
+        # Of an end that dominates, the recorded length is that of the end, not of the point with 0.001 of the other.
+        point = weights @ vectors
+        assert float(point @ point) == pytest.approx(float(case["out_cost"]), rel=1e-4)
+
+
+def test_lengths_over_the_encoder_keep_the_direction(tmp_path: Path) -> None:
+    case = np.load(METHODS / "mmpareto" / "conflict.npz")
+    found = {}
+    for per in ("tensor", "encoder"):
+        model = toy(case, own=OWN)
+        with torch.no_grad():
+            for weight, part in changed_heads(model, str(json.loads(str(case["meta"]))["note"])):
+                weight.copy_(part)
+        settings = using(MMPareto, MMParetoConfig, {"per": per, "gamma": 1.0}, requires="heads")
+        found[per], _ = gradients(stepper_of(model, settings, tmp_path), batch(
+            case["input0"], case["input1"], case["labels"]), 0, 0)
+    share = float(case["out_weights_audio"][1])
+    for name, value in found["encoder"].items():
+        if name.startswith("audio"):
+            joint, own = (torch.tensor(case[f"in_grad_{loss}__{name}"]) for loss in ("joint", "audio"))
+            direction = (1 - share) * joint + share * own
+            ratio = (value / direction).flatten()
+            found.setdefault("ratios", torch.tensor([]))
+            found["ratios"] = torch.cat([found["ratios"], ratio])
+    assert float(found["ratios"].std() / found["ratios"].mean()) < 1e-3
+    assert differing(found["encoder"], found["tensor"])
 
 
 def recorded_cases() -> Cases:

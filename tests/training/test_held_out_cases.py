@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from balancing_methods import Blend, BlendConfig, blended
+from fusionkit_plugins.training.gblend import GBlend, GBlendConfig, blended
 from recorded import GOLDEN
 from small_runs import Repeated, differing, unimodal, weights
 
-from fusionkit.api import Config, Training, TrainingMethod
+from fusionkit.api import Config, LossChange, Training, TrainingMethod
 from fusionkit.components.config import ContractError
 from fusionkit.errors import RunError, UserError
 from fusionkit.registry.lookup import discover
@@ -24,11 +24,11 @@ from fusionkit.training.settings import TrainingSettings, read_settings
 from fusionkit.training.signals import Interrupted
 
 
-def using(hooks: type[TrainingMethod], holds_out: str = "held", options: type[Config] = BlendConfig, values: Any = None,
-          **more: Any) -> TrainingSettings:
+def using(hooks: type[TrainingMethod], holds_out: str = "holdout", options: type[Config] = GBlendConfig,
+          values: Any = None, **more: Any) -> TrainingSettings:
     method = Training("probe", options, hooks, requires="heads", holds_out=holds_out)
     given = {"device": "cpu", "threads": 1, "epochs": 3, "batch_size": 5, "learning_rate": 0.01, "checkpoint_steps": 1,
-             "method": {"use": "training.probe", "with": values or {}}, **more}
+             "method": {"use": "training.probe", "with": {"holdout": 0.25, "every": 1, **(values or {})}}, **more}
     return read_settings(None, given, discover(components=[method]))
 
 
@@ -42,7 +42,8 @@ class Owned(Repeated):
 def test_weights_are_those_of_the_formula(name: str) -> None:
     case = np.load(GOLDEN / "methods" / "gblend" / f"{name}.npz")
     given = [case[f"in_{part}64"] for part in ("train_start", "train_end", "valid_start", "valid_end")]
-    assert blended(*given, least=0.0) == pytest.approx(case["out_weights64"], rel=1e-9)
+    changes = [LossChange(*losses) for losses in zip(*given, strict=True)]
+    assert blended(changes, least=0.0) == pytest.approx(case["out_weights64"], rel=1e-9)
 
 
 def test_what_is_held_out_is_never_learned_from_and_patients_stay_whole(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_a_copy_learns_the_loss_and_leaves_the_network_alone(tmp_path: Path) -> 
 def test_a_run_that_blends_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     def run(name: str, **more: Any) -> tuple[dict[str, torch.Tensor], Any]:
         model = unimodal()
-        result = fit(model, Owned(), Repeated(11, 1), using(Blend), tmp_path / name, **more)
+        result = fit(model, Owned(), Repeated(11, 1), using(GBlend), tmp_path / name, **more)
         return weights(model), result.history[-1]["method_weight_kind"]
 
     def interrupt(epoch: int, step: int, steps: int, loss: float) -> None:
@@ -116,7 +117,7 @@ def test_a_method_that_holds_nothing_out_is_told(tmp_path: Path) -> None:
 
 
 def test_too_few_cases_and_an_option_that_is_not_there_are_refused() -> None:
-    with pytest.raises(UserError, match=r"holds out 1 of the training cases, and 9 are too few"):
-        apart(Owned(), using(Blend, values={"held": 1.0}))
+    with pytest.raises(UserError, match=r"holds out 0.99 of the training cases, and 9 are too few"):
+        apart(Owned(), using(GBlend, values={"holdout": 0.99}))
     with pytest.raises(ContractError, match="holds_out='share' is no option"):
-        Training("probe", BlendConfig, Blend, holds_out="share")
+        Training("probe", GBlendConfig, GBlend, holds_out="share")

@@ -21,12 +21,20 @@ def add_arguments(parser: ArgumentParser) -> None:
                                               "reference; may be given several times")
     parser.add_argument("--folds", type=int, metavar="K", help="use K folds instead of the data file's split")
     parser.add_argument("--repeats", type=int, default=1, metavar="N",
-                        help="train N times, each with the next seed (default 1)")
+                        help="train N times, each with the next seed and with folds drawn anew (default 1)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N",
+                        help="train N times, each with the next seed and on the same folds, which tells how much of "
+                        "the spread is due to folds and how much to seeds (default 1)")
+    parser.add_argument("--margin", type=float, metavar="X",
+                        help="the largest difference in the metric that does not matter, recorded before training")
+    parser.add_argument("--claim", metavar="CLAIM",
+                        help="what is to be shown of the candidates: noninferiority (the default with --margin), "
+                        "equivalence or superiority")
     parser.add_argument("--metric", metavar="ID", help="the installed metric to compare by, with options in braces "
                                                        "(default: auroc; mae for regression)")
     parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
                         help="what candidates share of frozen nodes: features, computed once and cached; batches, "
-                             "computed once for each batch; nothing (default auto)")
+                        "computed once for each batch; nothing (default auto)")
     parser.add_argument("--no-baselines", action="store_false", dest="baselines",
                         help="leave out the single-input networks and scikit-learn on the tables")
     parser.add_argument("--tabicl", metavar="FILE",
@@ -42,15 +50,24 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Check every candidate, train them, and show the results."""
-    from fusionkit.comparison import tables
+    from fusionkit.comparison import outlook, tables
     from fusionkit.interface.compare import compare
 
     made = compare(**{**given(args), "candidates": ",".join(args.candidates)}, console=console)
     for ranking in made.result.rankings:
         console.line(f"\n{tables.summary(made.result, ranking)}")
-        console.table(tables.header(ranking), tables.table(made.result, ranking), right=(1, 3, 5, 6, 7, 8))
+        names = tables.header(ranking)
+        console.table(names, tables.table(made.result, ranking), right=tables.numbers_of(names))
         for text in tables.verdicts(ranking):
             console.line(text)
+        names, rows = outlook.outlook_table(ranking)
+        if rows and (ranking.claim or made.result.seeds > 1):
+            console.line()
+            console.table(names, rows, right=range(1, len(names)))
+            for text in outlook.outlook_texts(ranking):
+                console.line(text)
+    for text in outlook.declared_texts(made.result.declared):
+        console.line(text)
     console.line(f"\nthe report is {made.report}; compare.csv, compare.json and the rank plot are in the same folder")
     console.data(made.as_json())
     return FAILED if made.failed else 0

@@ -28,6 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="also evaluate the groups of these columns, with differences from the rest")
     parser.add_argument("--reference", default="", metavar="COLUMN=GROUP",
                         help="compare the groups of a column with this one in place of the rest")
+    parser.add_argument("--beside", nargs="+", default=[], metavar="OTHER",
+                        help="files of cases of other origins, whose figures stand in one table beside these")
     parser.add_argument("--include-training-cases", action="store_true",
                         help="include training cases: evaluate all of the run's own data file; mark none in others")
     add_running_options(parser)

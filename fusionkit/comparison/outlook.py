@@ -1,0 +1,87 @@
+"""What a comparison shows beyond its differences, in words: claims, the spread by folds and seeds, more repeats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fusionkit.comparison.claim import Claim
+from fusionkit.comparison.scoring import HeadRanking, Paired
+from fusionkit.comparison.spread import Spread
+from fusionkit.evaluation.bootstrap import LEVEL
+from fusionkit.evaluation.formatting import figures
+
+
+def shown(paired: Paired) -> bool:
+    """Whether the declared claim is shown, after correction."""
+    return paired.claim_holm is not None and paired.claim_holm < 1 - LEVEL
+
+
+def claim_verdicts(ranking: HeadRanking) -> list[str]:
+    """For which candidates the declared claim is shown, as text."""
+    claim = ranking.claim
+    if claim is None:
+        return []
+    rows = [(row.name, row.paired) for row in ranking.rows if row.kind == "candidate" and row.paired]
+    found = []
+    for said, wanted in (("is shown", True), ("is not shown", False)):
+        if names := [name for name, paired in rows if shown(paired) == wanted]:
+            found.append(f"{claim.text.capitalize()} {said} (Holm, 0.05): {', '.join(names)}.")
+    reference = next((row.metric.value for row in ranking.rows if row.paired is None), None)
+    if reference is not None and claim.margin > abs(reference):
+        found.append(f"The margin of {claim.margin:g} is larger than the reference's {ranking.label}, "
+                     f"{figures(reference)}: is it in the metric's unit?")
+    return found
+
+
+def outlook_table(ranking: HeadRanking) -> tuple[list[str], list[list[str]]]:
+    """What more repeats would narrow, and how far folds and seeds explain the spread: columns and rows, if any."""
+    spreads = any(row.spread for row in ranking.rows)
+    margin = ranking.claim.margin if ranking.claim else 0.0
+    names = ["", "interval now", "never below", *([f"repeats for {margin:g}"] if margin else [])]
+    if spreads:
+        names += ["sd of folds", "sd of seeds", "share of folds", "share of folds in the difference"]
+    rows = []
+    for row in ranking.rows:
+        ahead, apart = (row.paired.outlook, row.paired.spread) if row.paired else (None, None)
+        if ahead is None and row.spread is None:
+            continue
+        cells = [row.name, *([figures(ahead.half_width), figures(ahead.floor)] if ahead else ["", ""])]
+        if margin:
+            cells.append("" if ahead is None else "impossible" if ahead.repeats is None else str(ahead.repeats))
+        if spreads:
+            cells += [*_spread(row.spread), _spread(apart)[2]]
+        rows.append(cells)
+    return names, rows
+
+
+def _spread(found: Spread | None) -> tuple[str, str, str]:
+    if found is None:
+        return "", "", ""
+    share = "" if math.isnan(found.share) else f"{found.share:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return figures(math.sqrt(found.var_fold)), figures(math.sqrt(found.var_seed)), share
+
+
+def outlook_texts(ranking: HeadRanking) -> list[str]:
+    """How to read `outlook_table`."""
+    found = ["'Interval now' is the 95 % interval of the difference to each side. Repeats narrow it, but never below a "
+             "value that depends on the share of cases tested: there only more cases help."]
+    margin = ranking.claim.margin if ranking.claim else 0.0
+    if margin and any(row.paired and row.paired.outlook and row.paired.outlook.repeats is None
+                      for row in ranking.rows):
+        found.append(f"Where {margin:g} is impossible, more cases are needed, not more repeats.")
+    if any(row.spread for row in ranking.rows):
+        found.append("'Share of folds' is the part of the variance between trainings that is due to which cases were "
+                     "tested; the rest is due to seeds. Its 95 % interval is wide with few folds.")
+    return found
+
+
+def declared_texts(declared: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was to be shown and when that was declared, and each change, with what was known by then."""
+    found = []
+    for place, each in enumerate(declared):
+        what = f"{Claim(each['kind'], each['margin']).text}, by {', '.join(sorted(set(each['metrics'].values())))}"
+        known = f"after {each['trained']} trainings" if each["trained"] else "before anything was trained"
+        found.append(f"{'Declared' if place == 0 else 'Changed to'}: {what}; {each['declared']}, {known}")
+    return found
