@@ -26,7 +26,8 @@ ROWS: list[tuple[Any, ...]] = [
      {"gradients: cells.blanks": "the cells that the check tries are all known"})
     for more in ({}, {"numbers": "plr"}, {"output": "tokens"}, {"blank": "drop", "blocks": 1})]
 ROWS += [("encoder.ft_transformer", {**SMALL, "categories": [3]}, [(1,)], {
-    "gradients: input:input": "the numbers of categories choose embeddings, and have no gradient themselves"})]
+    "gradients: input:row": "the numbers of categories choose embeddings, and have no gradient themselves",
+    "known": "a blank category is the unknown one, which has the code 0"})]
 ROWS += [("encoder.resnet_table", {"width": 11, "norm": norm, "categories": [3, 7]}, [(5,)])
          for norm in ("batch", "layer")]
 
