@@ -201,7 +201,8 @@ def memory(network: FusionModel, size: int, half: bool, device: str) -> dict[str
     if device != "cuda":
         return {}
     settings = TrainingSettings(batch_size=size, precision="bf16" if half else "fp32")
-    return {"memory": torch.cuda.max_memory_allocated(), "forecast": estimate(network.plan, settings, size).memory_bytes}
+    forecast = estimate(network.plan, settings, size).memory_bytes
+    return {"memory": torch.cuda.max_memory_allocated(), "forecast": forecast}
 
 
 def samples(network: FusionModel, batch: Batch, device: str, rounds: int) -> dict[str, Any]:
