@@ -31,6 +31,12 @@ def add_graph_options(parser: ArgumentParser) -> None:
     add_plugin_option(parser)
 
 
+def add_strict_option(parser: ArgumentParser) -> None:
+    """`--strict`."""
+    parser.add_argument("--strict", action="store_true",
+                        help="an input that is not as the recipe of pretrained weights says is an error")
+
+
 def add_plugin_option(parser: ArgumentParser) -> None:
     """`--plugin`."""
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE.py", dest="plugins",

@@ -12,8 +12,9 @@ from fusionkit.components.declaration import Declaration
 
 Sizes = tuple[int | None, ...]
 """Sizes without the batch axis, None for one that only the data tell."""
-Gives = Literal["array", "text", "events", "series"]
-"""What a case is in the data: an array of any layout, the ids of a text, events, or the steps of a series."""
+Gives = Literal["array", "text", "events", "series", "tokens"]
+"""What a case is in the data: an array of any layout, the ids of a text, events, the steps of a series, or tokens of a
+number of its own."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +38,8 @@ class Reader(Declaration):
     With `whole` it reads an input of all cases at once, from cells of the table or from files of its own: `config`
     derives from `fusionkit.reading.CohortOptions`, `module(cases, options)` is given `fusionkit.reading.CohortCases`
     and returns `fusionkit.reading.Sequences`, and `sample(folder)` writes a study of a few cases and gives its data
-    file. `gives` says what a case is.
+    file. `gives` says what a case is. `scaled` are the ends of the range of values where no option sets it, None if
+    only the files tell.
 
     Raises: ContractError for an unknown `gives`, or one other than `array` without `whole`.
     """
@@ -52,6 +54,7 @@ class Reader(Declaration):
     headers: Callable[[Path, Any, Sequence[str]], Mapping[str, str]] | None = None
     whole: bool = False
     gives: Gives = "array"
+    scaled: tuple[float, float] | None = None
 
     kind: ClassVar[str] = "reader"
 

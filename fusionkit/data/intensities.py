@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
 
 from fusionkit.arrays import Bools
 from fusionkit.data.readers.facts import Facts
@@ -46,7 +46,13 @@ def _way(given: Any) -> _Name | MeanAndSd:
     raise ValueError(f"it is one of {', '.join(get_args(_Name))}, or {{mean: 0.5, sd: 0.25}}")
 
 
-Normalise = Annotated[_Name | MeanAndSd, PlainValidator(_way, json_schema_input_type=_Name | MeanAndSd)]
+def _plain(way: object) -> object:
+    return way.model_dump() if isinstance(way, MeanAndSd) else way
+
+
+Normalise = Annotated[_Name | MeanAndSd, PlainValidator(_way, json_schema_input_type=_Name | MeanAndSd),
+                      # pydantic's own serializer of such a union warns of the way that it does not take
+                      PlainSerializer(_plain, return_type=Any)]
 
 
 def _foreground(given: str) -> str:

@@ -21,8 +21,10 @@ def plan_of_data(
     Raises: DataError when the data is wrong, GraphError when the graph is.
     """
     from fusionkit.network.measure import measure, witness
+    from fusionkit.runs.recipe_comparison import recipe_findings
     from fusionkit.runs.setup import matched
 
     resolved, cohort = matched(source, data, sets, registry, data_roots=data_roots)
     inferred = infer(resolved, witness, cohort.sizes)
-    return measure(inferred) if measured else inferred, cohort.warnings
+    warnings = (*cohort.warnings, *recipe_findings(inferred, cohort.description))
+    return measure(inferred) if measured else inferred, warnings

@@ -15,6 +15,7 @@ from fusionkit.planning.open_graph import Source
 from fusionkit.planning.weights_used import starts_from_files
 from fusionkit.planning.write_graph import written
 from fusionkit.registry.lookup import Registry, discover
+from fusionkit.runs.recipe_comparison import refuse_differences
 from fusionkit.syntax.writer import write
 
 
@@ -58,14 +59,18 @@ def check(
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
     registry: Registry | None = None,
+    strict: bool = False,
 ) -> CheckedGraph:
     """Check a graph; the options are those of `fusionkit check` and of `fusionkit.plan`.
 
-    `resolved` of the result is the graph with every option, as `fusionkit check --resolved` prints it.
+    `resolved` of the result is the graph with every option, as `fusionkit check --resolved` prints it. With
+    `strict`, inputs other than the recipe of pretrained weights asks for are an error.
     Raises: GraphError or DataError with every mistake.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
     made, warnings = planned(graph, data, sets, registry, data_roots=data_roots)
+    if strict:
+        refuse_differences(warnings)
     if starts_from_files(made):
         build_plan(made)  # only what is loaded shows whether a file of weights fits
     return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made, warnings)

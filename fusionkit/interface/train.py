@@ -16,7 +16,9 @@ from fusionkit.interface.training_options import RunOptions
 from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.registry.lookup import discover
 from fusionkit.runs import train as runs
+from fusionkit.runs.advice import advice_for
 from fusionkit.runs.job import is_main
+from fusionkit.runs.recipe_comparison import refuse_differences
 from fusionkit.runs.setup import set_up
 from fusionkit.runs.stage import set_up_stage
 from fusionkit.runs.training_mark import overfitting_note, training_mark
@@ -63,6 +65,7 @@ def train(
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
+    strict: bool = False,
     quiet: bool = False,
     console: Console | None = None,
     **settings: Unpack[RunOptions],
@@ -71,8 +74,9 @@ def train(
 
     The options are those of `fusionkit train`. The settings of training win over those of the graph; None means the
     graph's own; with `stage` the run is that stage of the graph's, which learns without targets. Your own components
-    come from the Python files `plugins`, or as `components`. `quiet` hides warnings and progress; `console` is where
-    they are shown. In a launch of several processes only the first writes and evaluates.
+    come from the Python files `plugins`, or as `components`. With `strict`, inputs other than the recipe
+    of pretrained weights asks for are an error. `quiet` hides warnings and progress; `console` is where they are
+    shown. In a launch of several processes only the first writes and evaluates.
     Raises: GraphError or DataError with everything that is wrong; RunError when training fails.
     """
     registry = discover(components=components, files=[str(file) for file in plugins])
@@ -92,7 +96,10 @@ def train(
             raise UserError(faults)
         chosen = read_settings(training, given, registry) if stage is None else read_stage(
             training, stage, given, registry)
-        for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
+        advice = advice_for(setup, chosen)
+        if strict:
+            refuse_differences(advice)
+        for warning in (*setup.cohort.warnings, *advice):
             console.note(warning.render())
         trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
     if note := overfitting_note(trained.folder):

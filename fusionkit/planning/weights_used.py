@@ -11,11 +11,10 @@ from typing import Any
 from fusionkit.components.config import Config
 from fusionkit.components.inner import inside as parts_inside
 from fusionkit.components.pretrained import PretrainedFacts
-from fusionkit.files import sha256_of
-from fusionkit.planning.plan import Call, Plan, PlannedNode
+from fusionkit.planning.plan import Plan, PlannedNode
 from fusionkit.planning.weights_folders import folders_in
 from fusionkit.pretrained.folder import WeightsFolder
-from fusionkit.pretrained.recipe import WEIGHTS, Recipe, recipe_of
+from fusionkit.pretrained.recipe import WEIGHTS, Recipe, digest_of, recipe_of
 from fusionkit.syntax.tree import TYPED, find
 
 UNKNOWN = "licence not recorded"
@@ -25,7 +24,8 @@ UNKNOWN = "licence not recorded"
 class UsedWeights:
     """Weights that a node starts from: where they are, their recipe if there is one, and what the component tells.
 
-    `calls` are what the weights may be for: of a node's own `weights:` all of its components.
+    `use` and `config` are the component and its options; `first`: it reads what the node reads, so that it sees the
+    input itself if the node does.
     """
 
     node: PlannedNode
@@ -33,7 +33,9 @@ class UsedWeights:
     file: Path | None
     recipe: Recipe | None
     told: PretrainedFacts | None
-    call: Call
+    use: str
+    config: Config
+    first: bool
 
     @property
     def licence(self) -> str:
@@ -66,7 +68,7 @@ class UsedWeights:
         """As `run.json` and `--json` have it."""
         content = self.recipe.content if self.recipe else None
         return {"node": self.node.name, "weights": self.name, "source": self.source or None,
-                "sha256": sha256_of(self.file) if self.file else None, "licence": self.licence,
+                "sha256": digest_of(self.file) if self.file else None, "licence": self.licence,
                 "commercial": self.commercial, "gated": content.licence.gated if content and content.licence else None,
                 "citation": content.citation if content else []}
 
@@ -86,10 +88,11 @@ def _of_node(plan: Plan, node: PlannedNode) -> Iterator[UsedWeights]:
         typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)
         file = Path(name) if typed else Path(plan.graph.file).parent / name
         call = node.lanes[0].calls[0]
-        yield UsedWeights(node, written, file, recipe_of(file), _told(call.component, call.config), call)
+        yield UsedWeights(node, written, file, recipe_of(file), _told(call.component, call.config), call.component.id,
+                          call.config, True)
         return
-    for lane in node.lanes[:1] if node.node.share else node.lanes:
-        for call in lane.calls:
+    for lane in node.lanes[:1]:  # the others have the same options
+        for place, call in enumerate(lane.calls):
             pairs: list[tuple[Any, Config]] = [(call.component, call.config)]
             pairs += [(part.component, part.config) for part in parts_inside(call.config) if part.config is not None]
             for component, config in pairs:
@@ -99,9 +102,9 @@ def _of_node(plan: Plan, node: PlannedNode) -> Iterator[UsedWeights]:
                 for folder in folders:
                     recipe = folder.recipe
                     file = folder.found / (recipe.content.weights.file if recipe else WEIGHTS)
-                    yield UsedWeights(node, folder.name, file, recipe, told, call)
+                    yield UsedWeights(node, folder.name, file, recipe, told, component.id, config, place == 0)
                 if told is not None and told.source and not folders:
-                    yield UsedWeights(node, told.source, None, None, told, call)
+                    yield UsedWeights(node, told.source, None, None, told, component.id, config, place == 0)
 
 
 def _told(component: Any, config: Config) -> PretrainedFacts | None:

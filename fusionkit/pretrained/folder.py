@@ -15,7 +15,7 @@ from pydantic_core import core_schema
 
 from fusionkit.components.config import ComponentError
 from fusionkit.errors import Diagnostic, GraphError, Span
-from fusionkit.files import inside, opened, sha256_of
+from fusionkit.files import inside, opened
 from fusionkit.pretrained.recipe import RECIPE, WEIGHTS, Recipe, check_sha256, read_recipe
 
 if TYPE_CHECKING:
@@ -154,12 +154,6 @@ class WeightsFolder:
         change = adapt or getattr(module, "adapt_weights", None)
         tensors = read_tensors(path, self.span)
         load_into(module, change(tensors) if change else tensors, f"the network of {self.name!r}", self.span)
-
-    @property
-    def digest(self) -> str | None:
-        """SHA-256 of the file of weights, None without one."""
-        recipe = self.recipe
-        return sha256_of(self.found / (recipe.content.weights.file if recipe else WEIGHTS))
 
     def without_fetching(self) -> Self:
         """The folder where a file of a run sets the weights."""

@@ -206,6 +206,18 @@ def recipe_of(weights: Path) -> Recipe | None:
 _checked: dict[tuple[str, int, int], str | None] = {}
 
 
+def digest_of(weights: Path) -> str | None:
+    """The SHA-256 of a file, None if it cannot be read; computed once for a file that has not changed."""
+    try:
+        stat = weights.stat()
+    except OSError:
+        return None
+    known = (str(weights), stat.st_mtime_ns, stat.st_size)
+    if known not in _checked:  # each fold of a run would read gigabytes again
+        _checked[known] = sha256_of(weights)
+    return _checked[known]
+
+
 def check_sha256(weights: Path, recipe: Recipe | None, span: Span | None = None) -> None:
     """Compare a file of weights with the checksum in its recipe, before anything reads it.
 
@@ -214,16 +226,10 @@ def check_sha256(weights: Path, recipe: Recipe | None, span: Span | None = None)
     wanted = recipe.content.weights.sha256 if recipe else None
     if recipe is None or wanted is None:
         return
-    try:
-        stat = weights.stat()
-    except OSError:
-        return  # whoever reads it says so
-    known = (str(weights), stat.st_mtime_ns, stat.st_size)
-    if known not in _checked:  # each fold of a run would read gigabytes again
-        _checked[known] = sha256_of(weights)
-    if _checked[known] != wanted:
+    met = digest_of(weights)
+    if met is not None and met != wanted:  # whoever reads a file that is missing says so
         raise GraphError(Diagnostic(
             "wrong-weights", f"{str(weights)!r} is not the file that its recipe describes",
             span or recipe.span("weights", "sha256"),
-            why=f"its SHA-256 is {_checked[known]}; {recipe.span('weights', 'sha256')} says {wanted}",
+            why=f"its SHA-256 is {met}; {recipe.span('weights', 'sha256')} says {wanted}",
             fix="download the file again; if it is meant, correct 'sha256' in the recipe"))

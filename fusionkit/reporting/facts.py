@@ -167,6 +167,12 @@ def trained(run: RunFiles) -> _Found:
 
 def initial_weights(run: RunFiles) -> _Found:
     """Weights from files or releases that nodes started from."""
+    for number, each in enumerate(run.about.get("weights") or []):
+        if isinstance(each, Mapping):
+            source = f", from {each['source']}" if each.get("source") else ""
+            inherits = "; no commercial use, which this network inherits" if each.get("commercial") is False else ""
+            yield Fact(f"node {each.get('node')} starts from {each.get('weights')}{source}: {each.get('licence')}"
+                       f"{inherits}", f"run.json: weights.{number}")
     found = list(_weights(run.graph.get("nodes", {}), "nodes"))
     for place, text in found:
         yield Fact(f"{place}: {text}", "graph.yaml: " + place)

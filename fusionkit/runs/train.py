@@ -22,6 +22,7 @@ from fusionkit.network.build import build_plan
 from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import save_weights
+from fusionkit.planning.weights_used import weights_used
 from fusionkit.planning.write_graph import written
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
 from fusionkit.runs.cohort_record import COHORT, fold_parts, write_cohort
@@ -44,12 +45,9 @@ from fusionkit.runs.training_outcomes import (
     write_training_outcomes,
 )
 from fusionkit.syntax.writer import write
-from fusionkit.training.batch_advice import few_events
-from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
-from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.reading_ahead import reading_ahead
 from fusionkit.training.result import FitResult, over_epochs
 from fusionkit.training.settings import FOLDS, TrainingSettings
@@ -117,23 +115,6 @@ def train(
     results = joined([part.results for part in done])
     folds_of = [str(fold) for fold, part in enumerate(done) for _ in part.rows]
     return _evaluated(job, rows, results, about={"folds": folds}, folds=folds_of)
-
-
-def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
-    """Warnings about settings and network given the cases: `hold_out` without use, batch norms that see parts of what
-    a loss compares, batches with few events, imputations that will not learn.
-    """
-    cohort, found = setup.cohort, divided_norms(setup.plan, settings)
-    learned = list(cohort.split_rows("train") or cohort.rows)
-    found += few_events(setup.plan, settings.batch_size, lambda head: cohort.class_counts(head, learned))
-    if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
-        found.append(Diagnostic(
-            "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",
-            cohort.description.span("split"), "one network is trained, and its best epoch is selected on them",
-            "remove 'hold_out', or mark these cases as train in the split", "warning"))
-    if settings.modality_dropout:
-        return found
-    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[learned].all())]
 
 
 @contextmanager
@@ -374,9 +355,11 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult], shifts: Mapping[str, P
         for member, about in enumerate(members):
             about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
     roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
+    started = [used.as_json() for used in weights_used(job.setup.plan)]
     stage = {"stage": job.settings.stage} if job.settings.stage else {}
     write_json(folder / RUN, {"fusionkit-run": 1, **stage, "data": str(job.data.resolve()),
                               **({ROOTS: roots} if roots else {}),
+                              **({"weights": started} if started else {}),
                               "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members,
                               **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}),

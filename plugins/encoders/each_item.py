@@ -7,13 +7,12 @@ are those of one large batch, with the memory for activations of a chunk in eval
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 
 import torch
+from fusionkit_plugins.blocks.in_chunks import adapted, encoded
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from fusionkit.api import (
     ComponentError,
@@ -25,8 +24,7 @@ from fusionkit.api import (
     Probes,
     TensorShape,
     inner,
-    recomputed_norms,
-    running_statistics,
+    places_of,
 )
 
 
@@ -58,11 +56,11 @@ class EachItem(nn.Module):
         if torch.compiler.is_compiling() or items.is_meta:
             # A traced network has to know its sizes, and one without data has no mask to go by: padding, which is
             # zeros, is encoded with the rest and left out.
-            tokens_BNw = self._features(items.flatten(0, 1)).unflatten(0, items.shape[:2])
+            tokens_BNw = _vector(self.encoder(items.flatten(0, 1)))[0].unflatten(0, items.shape[:2])
             return tokens_BNw if valid is None else tokens_BNw.where(valid.unsqueeze(2), 0.0)
         if valid is None:
             return self._encoded(items.flatten(0, 1)).unflatten(0, items.shape[:2])
-        real_M = items[valid]
+        real_M = items.flatten(0, 1)[places_of(valid)]
         if not len(real_M):
             # All weights take part, as training in several processes requires.
             weights = sum(part.sum() for part in self.encoder.parameters())
@@ -71,26 +69,15 @@ class EachItem(nn.Module):
         return tokens_Mw.new_zeros(*items.shape[:2], self.width).masked_scatter(valid.unsqueeze(2), tokens_Mw)
 
     def _encoded(self, items_M: Tensor) -> Tensor:
-        # Of about equal length, so that seldom a lone item is left at the end.
-        pieces = items_M.tensor_split(-(-len(items_M) // self.chunk))
-        return torch.cat([self._piece(piece) for piece in pieces])
+        return encoded(self.encoder, items_M, _vector, self.chunk, self.recompute)[0]
 
-    def _piece(self, items_M: Tensor) -> Tensor:
-        run = self._lone if len(items_M) == 1 else self._features
-        if self.recompute and self.training and torch.is_grad_enabled():
-            again = recomputed_norms(self.encoder)
-            found: Tensor = checkpoint(run, items_M, use_reentrant=False, context_fn=lambda: (nullcontext(), again))
-            return found
-        return run(items_M)
+    def adapt_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a file of this module, or of one of its encoder."""
+        return adapted(self.encoder, tensors)
 
-    def _lone(self, item_M: Tensor) -> Tensor:
-        """A lone item has no statistics of a batch; the norms then use their running ones, as for a lone case."""
-        with running_statistics(self.encoder):
-            return self._features(item_M)
 
-    def _features(self, items_M: Tensor) -> Tensor:
-        found: Tensor = self.encoder(items_M)
-        return found.flatten(2).mean(2) if found.dim() > 2 else found
+def _vector(found: Tensor) -> tuple[Tensor]:
+    return (found.flatten(2).mean(2) if found.dim() > 2 else found,)
 
 
 def of_items(inputs: Sequence[TensorShape]) -> MaskedItems:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -164,7 +165,10 @@ def _create(config: TimmConfig, shape: TensorShape) -> Any:
     if config.pretrained and not timm.is_model_pretrained(name):
         raise ComponentError(f"timm has no published weights for {name!r}",
                              fix="remove 'pretrained', or choose a model with weights (timm.list_pretrained())")
-    if published and published.fixed_input_size and not arguments.get("dynamic_img_size"):
+    if name.startswith("samvit"):
+        # Its authors' norms have this epsilon, timm's have 1e-5; positions are interpolated as it runs.
+        arguments["norm_layer"] = partial(nn.LayerNorm, eps=1e-6)
+    elif published and published.fixed_input_size and not arguments.get("dynamic_img_size"):
         arguments["img_size"] = shape.spatial
     options = {**arguments, "drop_rate": config.drop_rate or None, "drop_path_rate": config.drop_path_rate or None,
                "num_classes": 0, "in_chans": shape.width}

@@ -12,7 +12,7 @@ from bundled_readers import READERS
 from recorded import GOLDEN
 
 from fusionkit.data.description import describe
-from fusionkit.data.intensities import foreground, intensities
+from fusionkit.data.intensities import IntensityOptions, foreground, intensities
 from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers.facts import Facts
@@ -185,3 +185,9 @@ def test_a_run_without_a_scale_is_refused(tmp_path: Path) -> None:
     loaded = cohort(tmp_path)
     with pytest.raises(DataError, match="knows nothing of input 'mr'"):
         loaded.dataset(loaded.rows, Preprocessing())
+
+
+@pytest.mark.parametrize("way", ["zscore", {"mean": 0.5, "sd": 0.25}])
+def test_every_way_to_normalise_is_written_as_it_is_read(way: object):
+    """A pydantic warning, which is an error here, would be printed for every file."""
+    assert IntensityOptions(path="a", normalise=way).model_dump(mode="json")["normalise"] == way

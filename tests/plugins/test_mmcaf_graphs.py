@@ -32,6 +32,10 @@ ROWS: dict[str, tuple[str, ...]] = {
     "PENet + E3D-MSCA": (
         "mmcaf-net-image", *IMAGE, "nodes.lesion.with.dropout=0.0", "nodes.lesion.with.vector_dropout=0.0"),
     "PENet + E3D-MSCA + dropout": ("mmcaf-net-image", *IMAGE),
+    "SAM + E3D-MSCA": (
+        "mmcaf-net-sam", *VOLUME, "nodes.slices.with.encoder.with.model=test_vit",
+        "nodes.slices.with.encoder.with.taps=[0,1,2]", "nodes.pyramid.with.widths=[16,32,64]",
+        "nodes.lesion.with.sab_kernel=3"),
     "MSCA": ("mmcaf-net", *BOTH),
     "Cross-Attention": ("mmcaf-net", *BOTH, "nodes.fused.use=fusion.simple_fuse"),
     "clip": ("mmcaf-net", *BOTH, "nodes.fused.use=fusion.clip_align"),

@@ -14,13 +14,13 @@ from pkgutil import iter_modules
 
 GROUPS = {
     "plugins": "List, show, begin, check and catalogue plugins.",
-    "weights": "Turn checkpoints of released code into weights for a graph, and compare results with theirs.",
+    "weights": "Show the recipe of pretrained weights, convert checkpoints of released code, compare with its results.",
 }
 ORDER = (
     "check", "inspect", "build", "train", "evaluate", "predict", "calibrate", "explain", "compare", "report",
     "headers", "clean",
     "plugins_list", "plugins_show", "plugins_new", "plugins_check", "plugins_catalogue",
-    "weights_convert", "weights_verify", "schema", "demo", "doctor",
+    "weights_show", "weights_convert", "weights_verify", "schema", "demo", "doctor",
 )
 """The order in which `--help` lists the commands, that of a typical workflow; other commands come after these."""
 

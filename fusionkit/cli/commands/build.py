@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.cli.arguments import add_data_root_option, add_graph_options, seed
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options, add_strict_option, seed
 from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", help="write graph, weights, drawing and listing there")
     parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the initial weights (default 0)")
+    add_strict_option(parser)
     add_data_root_option(parser)
     add_graph_options(parser)
 
@@ -29,18 +30,29 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, console: Console) -> int:
     """Plan, show, and write if requested."""
     from fusionkit.interface.build import build, refuse_other_files
-    from fusionkit.interface.plan import plan
+    from fusionkit.interface.plan import planned
     from fusionkit.planning.plan import advice_of
+    from fusionkit.planning.weights_used import weights_used
+    from fusionkit.registry.lookup import discover
+    from fusionkit.runs.recipe_comparison import CODES, refuse_differences
 
     if args.output:
         refuse_other_files(Path(args.output))
-    made = plan(args.graph, data=args.data, data_roots=args.data_roots, sets=args.sets, plugins=args.plugins)
+    made, warnings = planned(args.graph, args.data, args.sets, discover(files=args.plugins),
+                             data_roots=args.data_roots)
+    if args.strict:
+        refuse_differences(warnings)
     show(made, console)
+    used = weights_used(made)
+    for each in used:
+        console.line(each.line)
     build(made, output=args.output, seed=args.seed)
-    advice = advice_of(made)
+    advice = [*advice_of(made), *(each for each in warnings if each.code in CODES)]
     for warning in advice:
         console.note(f"\n{warning.render()}")
     result = made.as_json() | {"advice": [warning.as_json() for warning in advice]}
+    if used:
+        result["pretrained"] = [each.as_json() for each in used]
     if args.output:
         result["folder"] = str(Path(args.output).resolve())
         console.line(f"written to {Path(args.output)}: graph.yaml, model.safetensors, lock.json, listing.txt, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 
-from fusionkit.cli.arguments import add_data_root_option, add_graph_options
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options, add_strict_option
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
@@ -18,6 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                         "data file, whose cases are then checked without a graph")
     parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
     parser.add_argument("--resolved", action="store_true", help="print the graph with every option written out")
+    add_strict_option(parser)
     add_data_root_option(parser)
     add_graph_options(parser)
 
@@ -42,7 +43,8 @@ def run(args: Namespace, console: Console) -> int:
                     console.note(warning.render())
                 console.line(str(checked))
                 continue
-            good = check(source, data=args.data, data_roots=args.data_roots, sets=args.sets, registry=registry)
+            good = check(source, data=args.data, data_roots=args.data_roots, sets=args.sets, registry=registry,
+                         strict=args.strict)
         except UserError as error:
             found.extend(error.diagnostics)
             counts.update(each.span.file if each.span else str(source) for each in error.diagnostics)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from fusionkit.cli.arguments import add_data_root_option, add_graph_options, add_training_options, given
+from fusionkit.cli.arguments import (
+    add_data_root_option,
+    add_graph_options,
+    add_strict_option,
+    add_training_options,
+    given,
+)
 from fusionkit.cli.commands.evaluate import show
 from fusionkit.interface.console import Console
 
@@ -18,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="RUN", default="run", help="the run's folder (default: run)")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     add_training_options(parser)
+    add_strict_option(parser)
     add_data_root_option(parser)
     add_graph_options(parser)
 
