@@ -84,7 +84,7 @@ def resolved_offers(offered: Sequence[TypedComponent], reference: Resolved, node
     return made
 
 
-def fitting(offered: Sequence[TypedComponent], reference: Plan, node: str, *, cohort: Cohort, registry: Registry
+def fitting(offered: Sequence[TypedComponent], reference: Plan, node: str, cohort: Cohort, registry: Registry
             ) -> FittingCandidates:
     """Plan every offered candidate; one without a width that it needs gets that of the widest source."""
     plans: dict[str, Plan] = {}

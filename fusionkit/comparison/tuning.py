@@ -127,7 +127,8 @@ class Tuner:
                   "seed": [settings.seed, *place], "chosen": best["trial"], "values": best["values"],
                   "score": best["score"], "default_score": kept[0]["score"], "epochs": best["epochs"],
                   "seconds": sum(each["seconds"] for each in kept)}
-        return ChosenSettings(self._plan(candidate, best["values"], own), settings_with(settings, best["values"]), record)
+        plan = self._plan(candidate, best["values"], own)
+        return ChosenSettings(plan, settings_with(settings, best["values"]), record)
 
     def _inner(self, cohort: Cohort, train: Sequence[int], seeds: tuple[int, ...]
                ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
