@@ -40,7 +40,7 @@ FLOOR = {package: floor for floor, packages in FLOORS.items() for package in pac
 PLUGINS_READ = {"arrays", "components", "layers", "pretrained", "shapes", "exports"}  # what `api` opens to plugins
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name
 LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "optuna", "pyarrow", "pydicom", "python_calamine",
-        "timm", "torchmetrics", "rich", "sklearn"}
+        "rich", "sklearn", "timm", "tokenizers", "torchmetrics", "transformers"}
 VAGUE = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 SOURCES = sorted(CORE.rglob("*.py"))
 
@@ -129,7 +129,7 @@ def test_every_package_says_what_lives_in_it_and_what_does_not():
 
 def test_finding_plugins_imports_neither_torch_nor_pydantic():
     code = ("import sys, fusionkit, fusionkit.registry.lookup as r; assert r.discover().entries; "
-            "print(*(n for n in ('torch', 'pydantic', 'timm', 'numpy', 'monai') if n in sys.modules))")
+            "print(*(n for n in ('torch', 'pydantic', 'timm', 'transformers', 'numpy', 'monai') if n in sys.modules))")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout.strip() == ""
 

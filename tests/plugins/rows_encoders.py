@@ -7,6 +7,23 @@ from typing import Any
 VECTOR, TOKENS, IMAGE, VOLUME = (5,), (7, 5), (3, 11, 13), (2, 5, 11, 7)
 EVERY_LAYOUT = (VECTOR, TOKENS, IMAGE, VOLUME)
 TIMM = "encoder.timm"
+HF_SMALL = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 8}
+HF_VISION = [
+    ({"model_type": "dinov2_with_registers", **HF_SMALL, "mlp_ratio": 2, "image_size": 16, "patch_size": 4,
+      "num_register_tokens": 2}, (3, 12, 20)),
+    ({"model_type": "convnext", "hidden_sizes": [4, 8, 12, 16], "depths": [1, 1, 1, 1]}, (3, 64, 32)),
+    ({"model_type": "swin", "image_size": [8, 12], "patch_size": 2, "embed_dim": 6, "depths": [1, 1],
+      "num_heads": [2, 3], "window_size": 2}, (3, 8, 12)),
+]
+HF_TEXT = {"vocab_size": 40, "max_position_embeddings": 32, **HF_SMALL}
+HF_KINDS: list[dict[str, Any]] = [
+    {"model_type": "bert", **HF_TEXT}, {"model_type": "roberta", "pad_token_id": 1, **HF_TEXT},
+    {"model_type": "modernbert", "pad_token_id": 0, "bos_token_id": 1, "cls_token_id": 1, "eos_token_id": 2,
+     "sep_token_id": 2, "local_attention": 4, "global_attn_every_n_layers": 2, **HF_TEXT},
+    {"model_type": "electra", **HF_TEXT, "embedding_size": 7},
+    {"model_type": "distilbert", "dim": 12, "n_layers": 2, "n_heads": 3, "hidden_dim": 8, "vocab_size": 40,
+     "max_position_embeddings": 32},
+]
 
 ROWS: list[tuple[Any, ...]] = [
     *[("encoder.project", {"width": 13, "norm": norm, "activation": "gelu"}, [sizes])
@@ -69,4 +86,9 @@ ROWS: list[tuple[Any, ...]] = [
     ("encoder.plain_pyramid", {"widths": [3, 5], "enlarge": [2, 1], "thin": [1, 2]}, [VOLUME, VOLUME]),
     (TIMM, {"model": "test_resnet", "drop_rate": 0.3, "drop_path_rate": 0.2}, [(5, 37, 41)]),
     (TIMM, {"model": "test_efficientnet", "features": "taps", "taps": [1, -2], "normalise": "none"}, [(1, 37, 41)]),
+    *[("encoder.hf_vision", {"config": config, "features": features, "normalise": "none"}, [sizes])
+      for config, sizes in HF_VISION for features in ("pooled", "map", "taps", "tokens")],
+    *[("encoder.hf_text", {"config": config, "pool": pool, "last": 2, "window": window}, [TOKENS])
+      for config in HF_KINDS for pool, window in (("mean", None), ("tokens", 5), ("cls", 3))],
+    ("encoder.hf_text", {"config": HF_KINDS[0], "pool": "mean_last", "last": 2, "normalise": "l2"}, [TOKENS]),
 ]
