@@ -126,10 +126,10 @@ def fit_tabicl(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the package's own dependencies
         return fit_baselines(cohorts, units, kept, settings.seed, names=(NAME,),
-                             model=partial(_model, weights, device)), left
+                             model=partial(_model, weights, device=device)), left
 
 
-def _model(weights: TabIclWeights, device: str | None, name: str, task: str, cases: int, seed: int) -> Any:
+def _model(weights: TabIclWeights, name: str, task: str, cases: int, seed: int, *, device: str | None) -> Any:
     """An ensemble of eight permutations, one after the other, which bounds the memory."""
     import tabicl
 
