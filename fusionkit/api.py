@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from fusionkit.layers.case_comparison import CaseComparison as CaseComparison
     from fusionkit.layers.fitted import Fitted as Fitted
     from fusionkit.layers.fitted import TrainingRows as TrainingRows
+    from fusionkit.layers.known_masks import listed as listed
+    from fusionkit.layers.known_masks import places_of as places_of
     from fusionkit.layers.masking import fill_absent as fill_absent
     from fusionkit.layers.masking import fill_padding as fill_padding
     from fusionkit.layers.masking import max_valid as max_valid

@@ -17,7 +17,7 @@ from fusionkit.data.signature import HeadTarget
 from fusionkit.data.spelling import spellings
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
-from fusionkit.errors import Diagnostic
+from fusionkit.errors import Diagnostic, Span
 
 _CHANCE = math.log(1e-6)  # log probability below which chance is ruled out
 _MANY, _SHARE = 10, 0.5  # distinct texts, and their share of the cases, above which a column is not categorical
@@ -65,8 +65,9 @@ def check_categories_repeat(table: Table, columns: Sequence[str], values: Column
             found.add(column)
             findings.add(Diagnostic(
                 "free-text", f"column {column!r} has {different} different values in {len(cells)} training cases",
-                table.header(column), why="categories carry no information about cases with other values; "
-                "there is no reader for text", fix="remove it from 'categorical', or replace it by a few categories",
+                table.header(column), why="categories carry no information about cases with other values",
+                fix="remove it from 'categorical', or replace it by a few categories; a text is an input of its own, "
+                f"'read: text, column: {column}'",
                 severity="warning"), column)
     return found
 
@@ -146,6 +147,36 @@ def _order_tells(numbers: NDArray[np.float64], wanted: Codes) -> str | None:
         return None
     shown = ", ".join(f"{numbers[at - 1]:g} and {numbers[at]:g}" for at in changes[:3])
     return f"it changes only between {shown}"
+
+
+def check_text_tells(name: str, span: Span, texts: Sequence[NDArray[np.int64] | None], *,
+                     answers: Mapping[str, Codes], patients: Sequence[str], findings: Findings) -> None:
+    """Warns of `tells-target`: texts in which one token occurs in the cases of one answer and in no others.
+
+    Reports from which labels were taken, or that were written when the outcome was known, often have one. Cases of one
+    patient count once. The token is told by its id, since texts of patients appear in no message.
+    """
+    found = [frozenset() if ids is None else frozenset(ids.tolist()) for ids in texts]
+    many = len(frozenset().union(*found))
+    for answer, wanted in answers.items():
+        rows = [row for row, ids in enumerate(texts) if ids is not None and wanted[row] >= 0]
+        classes = sorted({int(wanted[row]) for row in rows})
+        if len(rows) < _MANY or not 2 <= len(classes) <= _MANY:
+            continue
+        for one in classes:
+            inside = [row for row in rows if wanted[row] == one]
+            told = found[inside[0]].intersection(*(found[row] for row in inside)).difference(
+                *(found[row] for row in rows if wanted[row] != one))
+            of_class, whole = (len({patients[row] for row in some}) for some in (inside, rows))
+            ways = math.lgamma(whole + 1) - math.lgamma(of_class + 1) - math.lgamma(max(whole - of_class, 0) + 1)
+            if told and math.log(many) - ways < _CHANCE:
+                findings.add(Diagnostic(
+                    "tells-target", f"one token of input {name!r} determines {answer} of all {len(rows)} cases: the id "
+                    f"{min(told)} occurs in the {len(inside)} texts of one answer and in no others", span,
+                    why="the label may have been taken from this text, or the text written when it was known",
+                    fix="use texts from before the outcome was known, or only the parts of them that were, unless it "
+                    "is meant so", severity="warning"), name)
+                break
 
 
 def answers_of(name: str, head: HeadTarget, values: TargetValues) -> Iterator[tuple[str, Codes]]:

@@ -317,6 +317,11 @@ def _warn_of_doubts(loading: PartialCohort) -> PartialCohort:
             if column not in loading.faulty:
                 findings.extend((column, doubt) for doubt in doubtful_numbers(
                     table, column, loading.description.numbers.of(column), values.numeric[:, position], train))
+    for name, gathered in loading.gathered.items():
+        spec_of_text = loading.description.inputs[name]
+        if spec_of_text.source.gives == "text":
+            leaks.check_text_tells(name, spec_of_text.span, gathered.arrays, answers=answers,
+                                   patients=loading.patients, findings=findings)
     return loading
 
 

@@ -125,8 +125,8 @@ def copy_descriptions(plan: Plan, folder: Path) -> None:
         for lane in node.lanes:
             for call in lane.calls:
                 for each in folders_in(call.config):
-                    for file in each.descriptions():
-                        target = folder / each.stored / file.name
+                    for name, file in each.descriptions():
+                        target = folder / each.stored / name
                         target.parent.mkdir(parents=True, exist_ok=True)
                         if not target.exists() or not target.samefile(file):
                             shutil.copyfile(file, target)

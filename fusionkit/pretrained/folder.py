@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CONFIG = "config.json"
-DESCRIPTIONS = (CONFIG, RECIPE)
+DESCRIPTIONS = (CONFIG, RECIPE, "preprocessor_config.json", "modules.json", "1_Pooling/config.json")
 """Files of a folder, besides the weights, that a network is made from; a run keeps copies of them."""
+FORMAT = "weights-folder"
+"""What schemas call an option of this type."""
 _MAX_BYTES = 1 << 20
 
 
@@ -63,9 +65,9 @@ class WeightsFolder:
 
         Raises: GraphError with `unreadable-weights` if it is missing, `outside-folder` if it is a link that leads out.
         """
-        path = self.found / name
+        path, parts = self.found / name, PurePath(name).parts
         if (self.within is not None and inside(self.within, str(path.absolute())) is None) or (
-                PurePath(name).name != name):
+                ".." in parts or PurePath(name).is_absolute()):
             raise GraphError(Diagnostic("outside-folder", f"{str(path)!r} leads out of the graph's folder", self.span,
                                         why=f"a graph file may only use files inside {str(self.within)!r}",
                                         fix="copy the file into that folder"))
@@ -83,6 +85,19 @@ class WeightsFolder:
 
         Raises: GraphError with `unreadable-weights`, with line and column in that file, and what `file` raises.
         """
+        path, read = self._read(name)
+        if not isinstance(read, dict):
+            raise _unreadable(path, "it is not a JSON object", Span(str(path), 1, 1))
+        return read
+
+    def listed(self, name: str) -> list[Any]:
+        """The list in a JSON file; the rest as `json`."""
+        path, read = self._read(name)
+        if not isinstance(read, list):
+            raise _unreadable(path, "it is not a JSON list", Span(str(path), 1, 1))
+        return read
+
+    def _read(self, name: str) -> tuple[Path, Any]:
         path = self.file(name)
         try:
             with opened(path) as stream:
@@ -98,9 +113,7 @@ class WeightsFolder:
             raise _unreadable(path, "its values are nested too deeply", self.span) from None
         except (OSError, ValueError) as error:
             raise _unreadable(path, getattr(error, "strerror", None) or str(error), self.span) from None
-        if not isinstance(read, dict):
-            raise _unreadable(path, "it is not a JSON object", Span(str(path), 1, 1))
-        return read
+        return path, read
 
     @property
     def recipe(self) -> Recipe | None:
@@ -167,9 +180,9 @@ class WeightsFolder:
             return plain
         return f"pretrained/{PurePath(plain).name}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
 
-    def descriptions(self) -> Iterator[Path]:
-        """The files that a run keeps copies of."""
-        yield from (self.file(name) for name in DESCRIPTIONS if self.has(name))
+    def descriptions(self) -> Iterator[tuple[str, Path]]:
+        """The files that a run keeps copies of, by their names in the folder."""
+        yield from ((name, self.file(name)) for name in DESCRIPTIONS if self.has(name))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
@@ -178,7 +191,7 @@ class WeightsFolder:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
-        return {"type": "string"}
+        return {"type": "string", "format": FORMAT}
 
 
 def _read(value: Any) -> WeightsFolder:

@@ -12,6 +12,7 @@ from fusionkit.components.config import Config
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.inner import KINDS
 from fusionkit.errors import UserError
+from fusionkit.pretrained.folder import FORMAT
 from fusionkit.testing.probing.inside import candidates, checked_options
 
 _NUMBERS = (3, 2, 24)
@@ -96,7 +97,7 @@ class _Options:
                 if name not in needed and "examples" in field}
         if lean:
             self.choices.append(replace(_checked(component, base | lean, given | lean), small=True))
-        self.choices += [choice for name in self.fields if name != _NEVER_VARIED
+        self.choices += [choice for name, field in self.fields.items() if not _fetches(name, field)
                          for choice in self._varied(name, base | lean, given | lean)]
         self.choices += [choice for group in together if set(group) - set(needed) or group != first
                          for choice in self._one_of([base | group], [given | group])]
@@ -136,6 +137,11 @@ class _Options:
         else:
             value = named[0][option] if option and len(named) == 1 else None
             self.refused.append(Unreached(_label(named[0]), why, option, value))
+
+
+def _fetches(name: str, field: Mapping[str, Any]) -> bool:
+    """Whether a value of an option would read weights: from the network, or from a folder that is not there."""
+    return name == _NEVER_VARIED or any(kind.get("format") == FORMAT for kind in (field, *field.get("anyOf", ())))
 
 
 def _checked(component: Declaration, written: dict[str, Any], named: dict[str, Any]) -> Choice:

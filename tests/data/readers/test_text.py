@@ -13,7 +13,7 @@ from fusionkit_plugins.readers.text import TextOptions, gather
 from fusionkit.data.batch import collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.description import describe
-from fusionkit.data.loading import InputNeed, load_cohort
+from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import DataError
 from fusionkit.reading import CohortCases, Sequences
@@ -99,3 +99,15 @@ def test_texts_are_in_files_too(tmp_path: Path) -> None:
                                         "path: '{id}.txt', missing_ok: true, vocabulary: 9}}\n")
     found = load_cohort(describe(tmp_path / "data.yaml"), {}, {"note": NOTE}, False).gathered["note"]
     assert found.arrays[0].tolist() == [1, 2, 3] and found.arrays[1] is None
+
+
+def test_a_token_that_tells_the_label_is_warned_of_by_its_id_alone(tmp_path: Path) -> None:
+    rows = [f"c{n},{'1 7 2' if n % 2 else '1 3 2'} {n % 5},{'yes' if n % 2 else 'no'}" for n in range(40)]
+    (tmp_path / "cases.csv").write_text("id,note,result\n" + "\n".join(rows) + "\n")
+    (tmp_path / "data.yaml").write_text(
+        "fusionkit-data: 1\ncases: cases.csv\nid: id\ninputs: {note: {read: text, column: note, vocabulary: 9}}\n"
+        "targets: {result: {column: result}}\n")
+    head = HeadTarget("multiclass", ("no", "yes"))
+    found = load_cohort(describe(tmp_path / "data.yaml"), {"result": head}, {"note": NOTE}, True).warnings
+    told = next(one for one in found if one.code == "tells-target")
+    assert "the id 7 occurs in the 20 texts of one answer and in no others" in told.message
