@@ -24,7 +24,7 @@ AREAS = {
     "Graph files": ("syntax", "graph", "registry", "components", "shapes", "planning", "drawing"),
     "Data files, tables and files of cases": ("data",),
     "Training and runs": ("training", "runs", "inference", "evaluation"),
-    "Networks and weights": ("network", "conversion"),
+    "Networks and weights": ("network", "pretrained", "conversion"),
     "Comparison": ("comparison",),
     "Reports": ("reporting",),
     "Explanation": ("explanation",),
@@ -34,7 +34,7 @@ AREAS = {
 LEFT_OUT = SOURCE / "testing" / "random_graphs"
 READERS = (PLUGINS / "readers", PLUGINS / "tasks", PLUGINS / "blocks")
 """Plugins that report codes of their own, about tables and files of cases."""
-GENERATED = {"errors.md", "cli.md", "api.md", "fusion-table.md"}
+GENERATED = {"errors.md", "cli.md", "api.md", "fusion-table.md", "encoder-table.md"}
 
 INTRODUCTION = """\
 # Error codes

@@ -48,20 +48,22 @@ def _row(component: Component) -> str:
     ports = component.parsed.ports
     seen = example(component.id)
     cells = [f"`{component.id}`", component.category, "any" if ports[-1].variadic else str(len(ports)),
-             _takes(component), component.absent, ", ".join(seen.losses), _inputs(seen),
-             _short(seen.parameters), _short(seen.multiply_adds), component.paper or ""]
+             takes(component), component.absent, ", ".join(seen.losses), inputs_of(seen),
+             short(seen.parameters), short(seen.multiply_adds), component.paper or ""]
     return f"| {' | '.join(cells)} |\n"
 
 
-def _takes(component: Component) -> str:
+def takes(component: Component) -> str:
+    """The layouts that it takes, a letter each."""
     letters = {"vector": "v", "tokens": "t", "image": "i", "volume": "o"}
     found = {shape.layout for layout in layouts(component, choices(component)[0]) for shape in layout.sizes[0][0]}
     return " ".join(letter for layout, letter in letters.items() if layout in found)
 
 
-def _inputs(seen: Example) -> str:
+def inputs_of(seen: Example) -> str:
+    """The inputs of an example in short."""
     shapes = list(seen.inputs.values())
-    if shapes and all(shape.sizes == SIZES[shape.layout] for shape in shapes):
+    if shapes and all(shape.sizes == SIZES.get(shape.layout) for shape in shapes):
         return f"{len(shapes)} {shapes[0].layout}" if len({shape.layout for shape in shapes}) == 1 else _sizes(shapes)
     return _sizes(shapes) or seen.problem
 
@@ -70,7 +72,8 @@ def _sizes(shapes: list[TensorShape]) -> str:
     return ", ".join("x".join(map(str, shape.sizes)) for shape in shapes)
 
 
-def _short(number: int) -> str:
+def short(number: int) -> str:
+    """A number with three digits and its magnitude."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if number >= size:
             return f"{number / size:.3g} {letter}"

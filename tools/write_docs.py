@@ -11,6 +11,7 @@ from collections.abc import Callable
 import cli_docs
 import component_docs
 import draw_docs
+import encoder_table
 import error_codes
 import fusion_table
 import readme_table
@@ -34,6 +35,7 @@ def _pictures() -> None:
 STEPS: dict[str, Callable[[], object]] = {
     "registry.yaml": _catalogue,
     "docs/components": component_docs.write,
+    "docs/encoder-table.md": lambda: write_text(encoder_table.PAGE, encoder_table.page()),
     "docs/fusion-table.md": lambda: write_text(fusion_table.PAGE, fusion_table.page()),
     "settings of training": training_flags.main,
     "docs/errors.md": lambda: write_text(error_codes.PAGE, error_codes.page()),

@@ -16,6 +16,7 @@ from fusionkit.interface.training_options import RunOptions
 from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.registry.lookup import discover
 from fusionkit.runs import train as runs
+from fusionkit.runs.advice import advice_for
 from fusionkit.runs.job import is_main
 from fusionkit.runs.recipe_comparison import refuse_differences
 from fusionkit.runs.setup import set_up
@@ -95,7 +96,7 @@ def train(
             raise UserError(faults)
         chosen = read_settings(training, given, registry) if stage is None else read_stage(
             training, stage, given, registry)
-        advice = runs.advice_for(setup, chosen)
+        advice = advice_for(setup, chosen)
         if strict:
             refuse_differences(advice)
         for warning in (*setup.cohort.warnings, *advice):

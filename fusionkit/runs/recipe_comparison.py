@@ -19,7 +19,8 @@ from fusionkit.planning.weights_used import UsedWeights, weights_used
 from fusionkit.pretrained.recipe import Recipe, RecipeInput
 from fusionkit.shapes.layouts import MaskedItems, TensorShape
 
-DIFFERS, UNCHECKED = "recipe-differs", "recipe-unchecked"
+CODES = ("recipe-differs", "recipe-unchecked")
+"""A difference, and what was not compared."""
 _CLOSE = 1e-3
 """How far apart, as a share of the range, values may lie that count as the same: means are published with 3 digits."""
 _OUR_ORDER = {"image": "hw", "volume": "dhw"}
@@ -52,7 +53,7 @@ def recipe_findings(plan: Plan, description: DataDescription) -> list[Diagnostic
 
 def refuse_differences(warnings: Sequence[Diagnostic]) -> None:
     """Raise the differences from recipes as errors, for `--strict`. Raises: DataError."""
-    found = [replace(each, severity="error") for each in warnings if each.code == DIFFERS]
+    found = [replace(each, severity="error") for each in warnings if each.code == CODES[0]]
     if found:
         raise DataError(found)
 
@@ -71,8 +72,8 @@ def _of_network(used: UsedWeights, recipe: Recipe) -> Iterator[Diagnostic]:
     for point in points:
         if not point.same:
             yield Diagnostic(
-                DIFFERS, f"{point.part.rpartition('.')[2]!r} of node {used.node.name!r} is {point.met}; the recipe of "
-                f"its weights says {point.wanted}", used.node.node.span, _why(recipe, point.part),
+                "recipe-differs", f"{point.part.rpartition('.')[2]!r} of node {used.node.name!r} is {point.met}; the "
+                f"recipe of its weights says {point.wanted}", used.node.node.span, _why(recipe, point.part),
                 "write what the recipe says, or correct the recipe", "warning")
 
 
@@ -91,8 +92,9 @@ def _of_inputs(used: UsedWeights, recipe: Recipe, plan: Plan, description: DataD
         for point in points:
             if not point.open and not point.same:
                 yield Diagnostic(
-                    DIFFERS, f"input {name!r} has {point.part} {point.met}; the weights of node {used.node.name!r} "
-                    f"were trained with {point.wanted}", spec.span, _why(recipe, f"input.{point.part.split()[0]}"),
+                    "recipe-differs", f"input {name!r} has {point.part} {point.met}; the weights of node "
+                    f"{used.node.name!r} were trained with {point.wanted}", spec.span,
+                    _why(recipe, f"input.{point.part.split()[0].rstrip(',:')}"),
                     "change the options of the input, or correct the recipe", "warning")
         rest = [f"{point.part} ({point.open})" for point in points if point.open]
         if rest:
@@ -100,7 +102,7 @@ def _of_inputs(used: UsedWeights, recipe: Recipe, plan: Plan, description: DataD
 
 
 def _unchecked(used: UsedWeights, recipe: Recipe, what: str, why: str) -> Diagnostic:
-    return Diagnostic(UNCHECKED, f"not checked against the recipe of node {used.node.name!r}: {what}",
+    return Diagnostic("recipe-unchecked", f"not checked against the recipe of node {used.node.name!r}: {what}",
                       recipe.span("input"), why, "compare it by hand", "warning")
 
 

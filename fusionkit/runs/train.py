@@ -32,7 +32,6 @@ from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_m
 from fusionkit.runs.left_out_sites import fold_columns, judge_sites
 from fusionkit.runs.lock import holds_other_files, locked
 from fusionkit.runs.priors import PriorShift, as_record, correct_priors, prior_shifts, told
-from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
 from fusionkit.runs.resumption import check_graph, check_settings, fitted_as_before, is_trained, placed, record_for
 from fusionkit.runs.setup import Setup
@@ -46,12 +45,9 @@ from fusionkit.runs.training_outcomes import (
     write_training_outcomes,
 )
 from fusionkit.syntax.writer import write
-from fusionkit.training.batch_advice import few_events
-from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
-from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.reading_ahead import reading_ahead
 from fusionkit.training.result import FitResult, over_epochs
 from fusionkit.training.settings import FOLDS, TrainingSettings
@@ -119,25 +115,6 @@ def train(
     results = joined([part.results for part in done])
     folds_of = [str(fold) for fold, part in enumerate(done) for _ in part.rows]
     return _evaluated(job, rows, results, about={"folds": folds}, folds=folds_of)
-
-
-def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
-    """Warnings about settings and network given the cases: `hold_out` without use, batch norms that see parts of what
-    a loss compares, batches with few events, inputs other than pretrained weights ask for, imputations that
-    will not learn.
-    """
-    cohort, found = setup.cohort, divided_norms(setup.plan, settings)
-    learned = list(cohort.split_rows("train") or cohort.rows)
-    found += recipe_findings(setup.plan, cohort.description)
-    found += few_events(setup.plan, settings.batch_size, lambda head: cohort.class_counts(head, learned))
-    if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
-        found.append(Diagnostic(
-            "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",
-            cohort.description.span("split"), "one network is trained, and its best epoch is selected on them",
-            "remove 'hold_out', or mark these cases as train in the split", "warning"))
-    if settings.modality_dropout:
-        return found
-    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[learned].all())]
 
 
 @contextmanager

@@ -9,10 +9,10 @@ each has a map and a width of its own, and volumes are taken too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated
 
 from fusionkit_plugins.encoders.fpn import one_rank
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import Bundle, ComponentError, Config, Encoder, Image, Shape, TensorShape, Volume, pointwise
@@ -23,17 +23,27 @@ Counts = Annotated[list[PositiveInt], Field(min_length=1, max_length=16)]
 class PlainPyramidConfig(Config):
     """Options of `encoder.plain_pyramid`."""
 
-    widths: Counts = Field([256, 512, 1024], examples=[[4, 6]], description="Channels of each level, one for each map.")
-    enlarge: Counts = Field([4, 2, 1], examples=[[2, 1]],
-                            description="How many times height and width of each level are those of its map.")
-    thin: Counts = Field([1, 2, 4], examples=[[1, 2]],
-                         description="Of volumes: every how many slices of its map a level has one, rounded up.")
+    widths: Counts | None = Field(
+        None, description="Channels of each level, one for each map; without it 256, 512, 1024, ...")
+    enlarge: Counts | None = Field(
+        None, description="How many times height and width of each level are those of its map; without it the last "
+                          "level keeps them, and each before it has twice those of the next.")
+    thin: Counts | None = Field(
+        None, description="Of volumes: every how many slices of its map a level has one, rounded up; without it 1, 2, "
+                          "4, ...")
 
-    @model_validator(mode="after")
-    def _of_one_length(self) -> Self:
-        if not len(self.widths) == len(self.enlarge) == len(self.thin):
-            raise ValueError("'widths', 'enlarge' and 'thin' have one number for each level")
-        return self
+    def levels(self, count: int) -> list[tuple[int, int, int]]:
+        """Of every level: its width, enlargement and thinning.
+
+        Raises: ComponentError if a list has not one number for each of `count` maps.
+        """
+        doubled = [2 ** place for place in range(count)]
+        lists = (self.widths or [256 * each for each in doubled], self.enlarge or doubled[::-1], self.thin or doubled)
+        for name, numbers in zip(("widths", "enlarge", "thin"), lists, strict=True):
+            if len(numbers) != count:
+                raise ComponentError(f"{name!r} has {len(numbers)} numbers for {count} maps",
+                                     fix="write one for each map")
+        return list(zip(*lists, strict=True))
 
 
 class PlainPyramid(nn.Module):
@@ -42,14 +52,14 @@ class PlainPyramid(nn.Module):
     change something.
 
     Shapes: maps (B, c_l, ...), images or volumes; gives f1, f2, ..., each (B, w_l, ...). Missing rows are skipped.
-    Raises: ComponentError if some maps are images and others volumes, or there are not as many as levels.
+    Raises: ComponentError if some maps are images and others volumes, or an option has not one number for each.
     """
 
     def __init__(self, config: PlainPyramidConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
         deep = one_rank(inputs) == 3
-        levels = zip(inputs, config.widths, config.enlarge, config.thin, strict=True)
-        self.levels = nn.ModuleList(_level(*parts, deep) for parts in levels)
+        levels = zip(inputs, config.levels(len(inputs)), strict=True)
+        self.levels = nn.ModuleList(_level(shape, *level, deep) for shape, level in levels)
 
     def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
         """The levels, in the order of the maps."""
@@ -68,19 +78,13 @@ def _level(shape: TensorShape, width: int, enlarge: int, thin: int, deep: bool) 
 
 
 def pyramid_of(config: PlainPyramidConfig, inputs: Sequence[TensorShape]) -> Shape:
-    """The levels, named f1, f2, ... Raises: ComponentError if there are not as many maps as levels."""
-    if len(inputs) != len(config.widths):
-        raise ComponentError(f"it has {len(config.widths)} levels for {len(inputs)} maps",
-                             fix="write 'widths', 'enlarge' and 'thin' with one number for each map")
+    """The levels, named f1, f2, ... Raises: ComponentError as `levels` does."""
     deep = one_rank(inputs) == 3
-    made: list[tuple[str, TensorShape]] = []
-    for place, (shape, width) in enumerate(zip(inputs, config.widths, strict=True)):
-        plane = [size * config.enlarge[place] for size in shape.spatial[-2:]]
-        if deep:
-            made.append((f"f{place + 1}", Volume((width, -(-shape.spatial[0] // config.thin[place]), *plane))))
-        else:
-            made.append((f"f{place + 1}", Image((width, *plane))))
-    return Bundle(tuple(made))
+    made: list[TensorShape] = []
+    for shape, (width, enlarge, thin) in zip(inputs, config.levels(len(inputs)), strict=True):
+        plane = [size * enlarge for size in shape.spatial[-2:]]
+        made.append(Volume((width, -(-shape.spatial[0] // thin), *plane)) if deep else Image((width, *plane)))
+    return Bundle(tuple((f"f{place}", shape) for place, shape in enumerate(made, start=1)))
 
 
 component = Encoder("plain_pyramid", PlainPyramidConfig, PlainPyramid, rule="*maps: B _ _ _ or B _ _ _ _",

@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def tools() -> Iterator[dict[str, ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-        yield {name: import_module(name) for name in ("component_docs", "error_codes", "fusion_table", "write_docs")}
+        names = ("component_docs", "error_codes", "fusion_table", "encoder_table", "write_docs")
+        yield {name: import_module(name) for name in names}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -33,8 +34,9 @@ def test_the_page_of_a_kind_is_fresh(tools: dict[str, Any], kind: str) -> None:
     assert tool.path_of(kind).read_text() == tool.page(kind), "run python tools/write_docs.py"
 
 
-def test_the_table_of_fusions_is_fresh(tools: dict[str, Any]) -> None:
-    tool = tools["fusion_table"]
+@pytest.mark.parametrize("table", ["fusion_table", "encoder_table"])
+def test_a_table_of_components_is_fresh(tools: dict[str, Any], table: str) -> None:
+    tool = tools[table]
     assert tool.PAGE.read_text() == tool.page(), "run python tools/write_docs.py"
 
 

@@ -34,7 +34,7 @@ def run(args: Namespace, console: Console) -> int:
     from fusionkit.planning.plan import advice_of
     from fusionkit.planning.weights_used import weights_used
     from fusionkit.registry.lookup import discover
-    from fusionkit.runs.recipe_comparison import DIFFERS, UNCHECKED, refuse_differences
+    from fusionkit.runs.recipe_comparison import CODES, refuse_differences
 
     if args.output:
         refuse_other_files(Path(args.output))
@@ -47,7 +47,7 @@ def run(args: Namespace, console: Console) -> int:
     for each in used:
         console.line(each.line)
     build(made, output=args.output, seed=args.seed)
-    advice = [*advice_of(made), *(each for each in warnings if each.code in (DIFFERS, UNCHECKED))]
+    advice = [*advice_of(made), *(each for each in warnings if each.code in CODES)]
     for warning in advice:
         console.note(f"\n{warning.render()}")
     result = made.as_json() | {"advice": [warning.as_json() for warning in advice]}

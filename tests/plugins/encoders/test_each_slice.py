@@ -92,5 +92,5 @@ def test_a_pyramid_of_maps_on_one_grid(shapes: list[TensorShape], wanted: list[t
     found = PlainPyramid(config, shapes)(*[torch.rand(2, *shape.sizes) for shape in shapes])
     assert [tuple(part.shape[1:]) for part in found] == wanted
     assert [part.sizes for _, part in pyramid_of(config, shapes)] == wanted
-    with pytest.raises(ComponentError, match="3 levels for 2 maps"):
+    with pytest.raises(ComponentError, match="3 numbers for 2 maps"):
         pyramid_of(config, shapes[:2])
