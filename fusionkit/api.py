@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
     from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.search import Search as Search
     from fusionkit.components.task import Agreement as Agreement
     from fusionkit.components.task import PartFault as PartFault
     from fusionkit.components.task import TargetFault as TargetFault
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
     from fusionkit.layers.case_comparison import CaseComparison as CaseComparison
     from fusionkit.layers.fitted import Fitted as Fitted
     from fusionkit.layers.fitted import TrainingRows as TrainingRows
+    from fusionkit.layers.known_masks import listed as listed
+    from fusionkit.layers.known_masks import places_of as places_of
     from fusionkit.layers.masking import fill_absent as fill_absent
     from fusionkit.layers.masking import fill_padding as fill_padding
     from fusionkit.layers.masking import max_valid as max_valid

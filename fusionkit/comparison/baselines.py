@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.arrays import Floats
-from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
+from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit, joined
 from fusionkit.data.loading import Cohort
 from fusionkit.data.readers import columns
 from fusionkit.planning.plan import PlannedHead
@@ -58,7 +58,7 @@ def fit_baselines(
         tables = [_tables(cohort, unit.train) for unit in own]
         for name in made:
             begin = time.perf_counter()
-            outputs = {head.name: _joined([_fitted(name, cohort, head, table, unit, seed=seed + repeat)
+            outputs = {head.name: joined([_fitted(name, cohort, head, table, unit, seed=seed + repeat)
                                            for table, unit in zip(tables, own, strict=True)]) for head in heads}
             made[name].append(RepeatOutputs(outputs, time.perf_counter() - begin))
     return {name: tuple(outcomes) for name, outcomes in made.items()}
@@ -123,8 +123,3 @@ def _model(name: str, task: str, cases: int, seed: int) -> Any:
         return getattr(ensemble, kind + ("Regressor" if task == "regression" else "Classifier"))(random_state=seed)
     model = linear_model.Ridge() if task == "regression" else linear_model.LogisticRegression(max_iter=2000)
     return make_pipeline(StandardScaler(), model)
-
-
-def _joined(parts: Sequence[HeadOutputs]) -> HeadOutputs:
-    return HeadOutputs(np.concatenate([part.rows for part in parts]), np.concatenate([part.targets for part in parts]),
-                       np.concatenate([part.values for part in parts]))

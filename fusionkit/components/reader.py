@@ -12,8 +12,9 @@ from fusionkit.components.declaration import Declaration
 
 Sizes = tuple[int | None, ...]
 """Sizes without the batch axis, None for one that only the data tell."""
-Gives = Literal["array", "text", "events", "series"]
-"""What a case is in the data: an array of any layout, the ids of a text, events, or the steps of a series."""
+Gives = Literal["array", "text", "events", "series", "tokens"]
+"""What a case is in the data: an array of any layout, the ids of a text, events, the steps of a series, or tokens of a
+number of its own."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -37,6 +37,10 @@ class Release:
     layers by kind instead of naming them: {'conv2d': (...)}.
     `taps` maps a result of or inside the release to the path of our submodule that gives it, '' for the whole module.
     `replay(module, inputs, case)` returns the release's results by name, if `forward` does not return exactly these.
+
+    Of files that others wrote: `strip` are prefixes that names may have in front, of which the longest is removed once;
+    `rename` are whole parts between dots that other versions spell differently, {'mlp.fc1': 'mlp.linear1'}; `same` maps
+    prefixes of names, with `{i}` as in `names`, to a second name of the same tensor.
     """
 
     names: Mapping[str, str] | Callable[[Any], Mapping[str, str]]
@@ -49,3 +53,14 @@ class Release:
     ordered: Mapping[str, Sequence[str]] = field(default_factory=dict)
     taps: Mapping[str, str] = field(default_factory=dict)
     replay: Callable[[Any, Sequence[Tensor], Recorded], Mapping[str, Tensor]] | None = None
+    strip: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    same: Mapping[str, str] = field(default_factory=dict)
+
+    def plain(self, name: str) -> str:
+        """A name of a file as `names` has it: without what `strip` removes, spelt as in `rename`."""
+        longest = max((prefix for prefix in self.strip if name.startswith(prefix)), key=len, default="")
+        dotted = f".{name[len(longest):]}."
+        for theirs, ours in self.rename.items():
+            dotted = dotted.replace(f".{theirs}.", f".{ours}.")
+        return dotted[1:-1]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import Config
-from fusionkit.conversion.name_mapping import RELEASE, Part, Transfer, release_of, transfer
+from fusionkit.conversion.name_mapping import RELEASE, Part, Transfer, plainly_named, release_of, transfer
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean, in_file_order
 from fusionkit.graph.nodes import Graph, Origin
 from fusionkit.network.node_modules import Chain, Each
@@ -126,7 +126,10 @@ def convert(model: FusionModel, tensors: Mapping[str, Tensor], release: str = RE
 
     Raises: GraphError with `no-reference` or `bad-reference`.
     """
-    report = transfer(parts_of(model, release), tensors)
+    parts = parts_of(model, release)
+    tensors, faults = plainly_named(parts, tensors)
+    report = transfer(parts, tensors)
+    report.misfits.extend(faults)
     nodes = [planned.name for planned in model.plan.nodes]
     named = {origin.node for origin in origins_of(model.plan.graph, release)}
     covered = tuple(name for name in nodes if name in named)

@@ -120,6 +120,43 @@ def converted(part: Part, ours: str, tensor: Tensor) -> Tensor:
     return part.release.layout(ours.removeprefix(f"{part.path}.") if part.path else ours, tensor)
 
 
+def plainly_named(parts: Iterable[Part], tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors of a file under the names that the releases' `names` have, and reasons why that is not possible.
+
+    Of a tensor with two names (`same`) both are there afterwards, even if the file has only one of them.
+    """
+    found, faults = dict(tensors), []
+    for part in parts:
+        start = f"{part.prefix}." if part.prefix else ""
+        named: dict[str, str] = {}
+        for name in [name for name in found if name.startswith(start)]:
+            plain = start + part.release.plain(name[len(start):])
+            if plain in named:
+                faults.append(f"{named[plain]} and {name} would both be {plain}")
+            named.setdefault(plain, name)
+        given = {plain: found[name] for plain, name in named.items()}
+        faults += _twins(part, given)
+        found = {name: value for name, value in found.items() if not name.startswith(start)} | given
+    return found, faults
+
+
+def _twins(part: Part, tensors: dict[str, Tensor]) -> Iterator[str]:
+    """Adds the second names of tensors, and tells which of them differ."""
+    for name in list(tensors):
+        second = second_name(part, name)
+        if second is not None and not torch.equal(tensors[name], tensors.setdefault(second, tensors[name])):
+            yield f"{name} and {second} are one tensor in the release, and differ here"
+
+
+def second_name(part: Part, name: str) -> str | None:
+    """Another name of a tensor of the release, None if it has only this one."""
+    start = f"{part.prefix}." if part.prefix else ""
+    if not name.startswith(start):
+        return None
+    second = counterpart(name[len(start):], part.release.same)
+    return None if second is None else start + second
+
+
 def transfer(parts: Iterable[Part], tensors: Mapping[str, Tensor], kept: Iterable[str] = ()) -> Transfer:
     """Set the parts' parameters and buffers from a release's tensors, which are read one at a time.
 
@@ -165,4 +202,5 @@ def _set(part: Part, ours: str, theirs: str, target: Tensor, tensor: Tensor, *, 
 
 
 def _is_unused(part: Part, name: str) -> bool:
-    return any(name.startswith(joined(part.prefix, beginning)) for beginning in part.release.unused)
+    return second_name(part, name) is not None or any(
+        name.startswith(joined(part.prefix, beginning)) for beginning in part.release.unused)

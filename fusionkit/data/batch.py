@@ -9,6 +9,8 @@ from typing import NotRequired, TypedDict
 import torch
 from torch import Tensor
 
+from fusionkit.layers.known_masks import both, computed, sent
+
 
 class Case(TypedDict):
     """One case of a `CaseDataset`; `index` is its row in the cohort.
@@ -69,27 +71,30 @@ class Batch:
     @property
     def masks(self) -> dict[str, Tensor]:
         """The mask of every input: of tokens (B, N), of cells (B, c), or of cases (B,) where there is neither."""
-        return self.present | {name: mask & self.present[name].unsqueeze(1)
+        return self.present | {name: both(mask, computed(_column, self.present[name]))
                                for name, mask in (*self.valid.items(), *self.known.items())}
 
     def __len__(self) -> int:
         return int(self.index.shape[0])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The batch on a device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        """The batch on a device; its masks and its index are still known on the CPU, see `layers.known_masks`."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking),
+                         lambda mask: sent(mask, device, non_blocking))
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory; a DataLoader calls it by this name."""
-        return self._map(lambda tensor: tensor.pin_memory())
+        return self._map(Tensor.pin_memory, Tensor.pin_memory)
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        parts = (self.inputs, self.present, self.targets, self.target_present, self.valid, self.known)
-        changed = [{name: change(tensor) for name, tensor in part.items()} for part in parts]
+    def _map(self, change: Callable[[Tensor], Tensor], change_mask: Callable[[Tensor], Tensor]) -> Batch:
+        def each(part: dict[str, Tensor], how: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+            return {name: how(tensor) for name, tensor in part.items()}
+
         mixed = self.mixed and Mixed({name: change(target) for name, target in self.mixed.targets.items()},
                                      change(self.mixed.share))
-        return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), changed[4], changed[5],
-                     self.grids, mixed, self.places)
+        return Batch(each(self.inputs, change), each(self.present, change_mask), each(self.targets, change),
+                     each(self.target_present, change_mask), change_mask(self.index), each(self.valid, change_mask),
+                     each(self.known, change_mask), self.grids, mixed, self.places)
 
 
 def collate(cases: Sequence[Case]) -> Batch:
@@ -112,6 +117,10 @@ def collate(cases: Sequence[Case]) -> Batch:
         {name: torch.stack([case["grids"][name] for case in cases]) for name in first.get("grids", ())},
         places={name: pad_places([case["places"][name] for case in cases]) for name in first.get("places", ())},
     )
+
+
+def _column(mask_B: Tensor) -> Tensor:
+    return mask_B.unsqueeze(1)
 
 
 def pad(bags: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

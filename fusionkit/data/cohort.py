@@ -246,7 +246,8 @@ class Cohort:
         fit = preprocessing.sequence(name)
         tensors = [None if array is None else torch.from_numpy(prepared(array, fit))
                    for array in self.gathered[name].arrays]
-        empty = {"events": torch.zeros(0, 3), "series": torch.zeros(0, 2 * fit.kinds + 1)}
+        empty = {"events": torch.zeros(0, 3), "series": torch.zeros(0, 2 * fit.kinds + 1),
+                 "tokens": torch.zeros(0, fit.kinds)}
         return SequenceInput(tensors, self.masked[name], empty.get(fit.layout, torch.zeros(0, dtype=torch.int64)))
 
     def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:

@@ -125,7 +125,7 @@ def check_most(spec: InputSpec, need: InputNeed, shapes: Mapping[int, tuple[int,
                ids: Sequence[str], findings: Findings) -> None:
     """Reports `too-many-tokens`, once for all cases that have more than the graph takes."""
     columns, gives = spec.columns, spec.source.gives
-    key = "max" if gives in ("array", "series") else gives
+    key = gives if gives in ("text", "events") else "max"
     what = "items" if any(len(shape) > 2 for shape in shapes.values()) else "tokens"
     counts = {row: shape[0] for row, shape in sorted(shapes.items())}
     over = [row for row, count in counts.items() if need.most is not None and count > need.most]
@@ -141,7 +141,8 @@ def check_most(spec: InputSpec, need: InputNeed, shapes: Mapping[int, tuple[int,
 
 
 _FEWER = {"text": "write a smaller 'length' in the data file", "events": "write a smaller 'keep' in the data file",
-          "series": "write a smaller 'keep' in the data file"}
+          "series": "write a smaller 'keep' in the data file",
+          "tokens": "write longer steps in the data file, or a shorter window"}
 _WHY = {"tokens": "tokens are (number, features), and only their number may vary",
         "items": "items are (number, channels, ...), and only their number may vary"}
 

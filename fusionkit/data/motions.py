@@ -20,6 +20,7 @@ from fusionkit.arrays import Floats
 from fusionkit.components.transform import Motion
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.label_maps import VOTED
+from fusionkit.layers.known_masks import told
 
 _EXACT = 1e-9
 _ALIGNED = 1e-3  # mm over the whole array, to which axes of control points must follow those of the array
@@ -128,9 +129,9 @@ def moved(values: Tensor, motions: Sequence[Joined], places: Sequence[Placed], f
     for row, found in turned.items():
         result[row] = found
     if maps:
-        rows = list(maps)
-        result[rows] = _sampled(volumes[rows], [motions[row] for row in rows], [places[row] for row in rows],
-                                list(maps.values()), None if fill is None else fill[rows], by_label=by_label)
+        at = told(list(maps), volumes.device)
+        result[at] = _sampled(volumes[at], [motions[row] for row in maps], [places[row] for row in maps],
+                              list(maps.values()), None if fill is None else fill[at], by_label=by_label)
     return result.reshape(values.shape)
 
 
@@ -306,4 +307,4 @@ def _cubic(distance: Floats) -> Floats:
 
 
 def _on(array: NDArray[np.floating[Any]], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device)
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device, non_blocking=True)

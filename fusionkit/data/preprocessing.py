@@ -25,7 +25,8 @@ from fusionkit.files import read_text
 
 _VERSION = 1
 _OF_THE_FILES = frozenset({"path", "missing_ok", "series", "choose", "below", "require", "weight", "key", "decimal",
-                           "thousands", "fill", "values", "categories", "from_dicom", "tokenizer", "table", "after"})
+                           "thousands", "fill", "values", "categories", "from_dicom", "tokenizer", "table", "after",
+                           "convert"})
 """Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
 values; categories are those of the run, and of a tokenizer the contents are compared. `fill` is checked separately,
 since it must be the same only if it adds values to the vector, and `limits`, which must be the same where both cohorts

@@ -23,10 +23,11 @@ from fusionkit.data.signature import InputNeed
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic
 
-KINDS = {"text": "vocabulary", "events": "number of variables", "series": "number of channels"}
+KINDS = {"text": "vocabulary", "events": "number of variables", "series": "number of channels",
+         "tokens": "number of columns"}
 """What the kinds of a token are called, by layout."""
 _MOST = 8.0
-"""Standardised values are clipped there."""
+"""Standardised values are clipped there, those of kinds that stay as they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class SequenceFit:
 
     `record` has hashes of what decides the meaning of an id, `kinds` how many there are. `names` are variables or
     channels; `means` and `deviations` those of the training cases for each, empty where values are not standardised.
+    `fixed` are the kinds that stay as they are, `units` the units of variables, where the data tell them.
     """
 
     layout: str
@@ -43,23 +45,28 @@ class SequenceFit:
     names: tuple[str, ...] = ()
     means: tuple[float, ...] = ()
     deviations: tuple[float, ...] = ()
+    fixed: tuple[int, ...] = ()
+    units: dict[str, str] = field(default_factory=dict)
 
 
 def fit_of(layout: str, found: Sequences, rows: Sequence[int]) -> SequenceFit:
     """What a run keeps: means and deviations of the values of some rows, which must be training rows only."""
     arrays = [array for row in rows if (array := found.arrays[row]) is not None] if found.scaled else []
     means, deviations = np.zeros(found.kinds), np.ones(found.kinds)
-    for kind in range(found.kinds if found.scaled else 0):
+    for kind in sorted({*range(found.kinds if found.scaled else 0)} - {*found.fixed}):
         values = np.concatenate([values_of(layout, array, kind) for array in arrays] or [np.zeros(0)])
         if values.size:
             means[kind], deviations[kind] = values.mean(), values.std() or 1.0
     return SequenceFit(layout, found.kinds, dict(found.record), found.names,
                        tuple(map(float, means)) if found.scaled else (),
-                       tuple(map(float, deviations)) if found.scaled else ())
+                       tuple(map(float, deviations)) if found.scaled else (), found.fixed, dict(found.units))
 
 
 def values_of(layout: str, array: NDArray[Any], kind: int) -> NDArray[Any]:
-    """The values of one variable, or of one channel where it was observed."""
+    """The values of one variable, of one channel where it was observed, or of one column where it is known."""
+    if layout == "tokens":
+        known: NDArray[Any] = array[np.isfinite(array[:, kind]), kind]
+        return known
     count = (array.shape[1] - 1) // 2
     rows, column = (array[:, 1] == kind, 2) if layout == "events" else (array[:, count + kind] > 0, kind)
     found: NDArray[Any] = array[rows, column]
@@ -67,19 +74,27 @@ def values_of(layout: str, array: NDArray[Any], kind: int) -> NDArray[Any]:
 
 
 def prepared(array: NDArray[Any], fit: SequenceFit) -> NDArray[Any]:
-    """The array that a network is given: ids unchanged, other values standardised and clipped at 8 deviations."""
+    """The array that a network is given: ids unchanged, other values standardised and clipped at 8 deviations.
+
+    What is not known of a column is its mean: zero where it is standardised.
+    """
     if fit.layout == "text":
         return array
     made = array.astype(np.float64)
     if fit.means:
         means, deviations = np.array(fit.means), np.array(fit.deviations)
+        most = np.where(np.isin(np.arange(fit.kinds), fit.fixed), np.inf, _MOST)
         if fit.layout == "events":
             kinds = made[:, 1].astype(np.int64)
-            made[:, 2] = ((made[:, 2] - means[kinds]) / deviations[kinds]).clip(-_MOST, _MOST)
+            made[:, 2] = ((made[:, 2] - means[kinds]) / deviations[kinds]).clip(-most[kinds], most[kinds])
+        elif fit.layout == "tokens":
+            made = ((made - means) / deviations).clip(-most, most)
         else:
             observed = made[:, fit.kinds : 2 * fit.kinds] > 0
-            scaled = ((made[:, : fit.kinds] - means) / deviations).clip(-_MOST, _MOST)
+            scaled = ((made[:, : fit.kinds] - means) / deviations).clip(-most, most)
             made[:, : fit.kinds] = np.where(observed, scaled, 0.0)
+    if fit.layout == "tokens":
+        made = np.nan_to_num(made)
     return made.astype(np.float32)
 
 
@@ -107,6 +122,7 @@ def gather(spec: InputSpec, files: Sequence[Path | None], train: Sequence[int], 
     if len(found.arrays) < len(ids):
         return None
     _check_record(spec.name, before, found, description, findings)
+    _check_units(spec.name, before, found, description, findings)
     return found
 
 
@@ -130,13 +146,15 @@ def _report(fault: SequenceFault, spec: InputSpec, *, table: Table, ids: Sequenc
     findings.add(Diagnostic(problem.code, message, span, problem.why, problem.fix), spec.name)
 
 
-_WRITTEN = {"text": "'text: NUMBER'", "events": "'events: NUMBER'", "series": "'series: [null, CHANNELS]'"}
+_WRITTEN = {"text": "'text: NUMBER'", "events": "'events: NUMBER'", "series": "'series: [null, CHANNELS]'",
+            "tokens": "'tokens: [null, COLUMNS]'"}
 
 
 def check_layout(spec: InputSpec, need: InputNeed, findings: Findings) -> bool:
     """Whether the reader gives what the graph takes; reports `wrong-layout`."""
     gives = spec.source.gives
-    takes = need.layout if need.layout in KINDS else "array"
+    tokens = "tokens" if gives == "tokens" and need.masked else "array"
+    takes = tokens if need.layout == "tokens" else need.layout if need.layout in KINDS else "array"
     if not need.layout or gives == takes:
         return True
     graph = f" ({need.span})" if need.span else ""
@@ -164,7 +182,8 @@ def _kinds_differ(spec: InputSpec, need: InputNeed, kinds: int, findings: Findin
     if wanted in (None, kinds):
         return False
     word, graph = KINDS[spec.source.gives], f" ({need.span})" if need.span else ""
-    key = {"text": "'vocabulary: {}'", "events": "'variables: {}'", "series": "'series: [null, {}]'"}[spec.source.gives]
+    key = {"text": "'vocabulary: {}'", "events": "'variables: {}'", "series": "'series: [null, {}]'",
+           "tokens": "'tokens: [null, {}]'"}[spec.source.gives]
     findings.add(Diagnostic(
         "wrong-size", f"the {word} of input {spec.name!r} is {kinds:,}; that of the graph is {wanted:,}{graph}",
         spec.span, why=f"the reader {spec.reader!r} counts them" if spec.source.gives != "text" else
@@ -182,3 +201,15 @@ def _check_record(name: str, before: SequenceFit | None, found: Sequences, descr
                 "preprocessing-differs", f"input {name!r} is not read as in training: {option!r} differs",
                 description.span("inputs", name, option), why=f"in training its SHA-256 was {was[:16]}...; here it is "
                 f"{now[:16]}...", fix="give the file that the run was trained with"), name)
+
+
+def _check_units(name: str, before: SequenceFit | None, found: Sequences, description: DataDescription,
+                 findings: Findings) -> None:
+    """Reports `preprocessing-differs` for a variable in another unit than in training."""
+    for variable, was in before.units.items() if before is not None else ():
+        now = found.units.get(variable, was)
+        if was != now:
+            findings.add(Diagnostic(
+                "preprocessing-differs", f"input {name!r} is not read as in training: {variable!r} is in {now}",
+                description.span("inputs", name), f"in training it was in {was}",
+                f"write its factor: 'convert: {{{variable}: {{{now}: FACTOR}}}}'"), name)

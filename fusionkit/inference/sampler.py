@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from fusionkit.inference.call_splitting import MetaCopy, SplitCall, split_call
 from fusionkit.inference.calls import ModuleCall, steps_of
 from fusionkit.inference.details import Passes, Told, told_by
 from fusionkit.inference.randomness import BATCHES, MetaNetwork, downstream, draws_of, sampling
+from fusionkit.layers.known_masks import computed, listed
 from fusionkit.network.absence import Mask, Valid
 from fusionkit.network.model import ExecutionState, FusionModel
 
@@ -99,7 +101,7 @@ def _masks(model: FusionModel, present: Mapping[str, Tensor] | None) -> dict[str
     """The masks of optional inputs and of masked tokens, None if nothing is missing and no tokens are masked."""
     optional = {value.name for value in model.plan.inputs if value.present is not None}
     masks = {name: mask for name, mask in (present or {}).items() if name in optional or mask.dim() > 1}
-    return masks if not all(mask.dim() == 1 and mask.all() for mask in masks.values()) else None
+    return masks if not all(mask.dim() == 1 and all(listed(mask)) for mask in masks.values()) else None
 
 
 class _Randomness:
@@ -282,4 +284,11 @@ class _Wide:
 
     def widened(self, value: Tensor) -> Tensor:
         """The rows of a value, repeated for each sample."""
-        return value if self.size == 1 or not value.dim() else torch.cat([value] * self.size)
+        if self.size == 1 or not value.dim():
+            return value
+        wide = partial(_repeated, self.size)
+        return computed(wide, value) if value.dtype is torch.bool else wide(value)
+
+
+def _repeated(size: int, value: Tensor) -> Tensor:
+    return torch.cat([value] * size)

@@ -9,7 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, Unpack, get_args
 
-from fusionkit.comparison import baselines as simple
 from fusionkit.comparison import tables
 from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
 from fusionkit.comparison.claim import Claim, check_unit, claim_of
@@ -18,11 +17,12 @@ from fusionkit.comparison.manifest import claim_comparison, declare
 from fusionkit.comparison.rank_plot import draw_ranks
 from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidates
 from fusionkit.comparison.shared_training import Reuse, ways_taken
+from fusionkit.comparison.simple_rows import CONSTANT, without_networks
 from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tables import ComparisonResult
-from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, finished, train_all, units_of
+from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, finished, train_all, tuning_records, units_of
+from fusionkit.comparison.tuning import Tuner, tuning_of
 from fusionkit.components.component import Component
-from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.files import write_text
@@ -82,6 +82,8 @@ def compare(
     seeds: int = 1,
     margin: float | None = None,
     claim: str | None = None,
+    tune: int | None = None,
+    inner: str = "holdout",
     metric: str | None = None,
     reuse: Reuse = "auto",
     baselines: bool = True,
@@ -104,7 +106,7 @@ def compare(
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, seeds, reuse)
-    asked = claim_of(margin, claim)
+    asked, tuning = claim_of(margin, claim), tuning_of(tune, inner)
     console, folder = console_for(console, quiet), Path(output)
     given = {name: value for name, value in settings.items() if value is not None}
     registry = discover(components=components, files=[str(file) for file in plugins])
@@ -117,16 +119,22 @@ def compare(
     check_unit(asked, metrics)
     cohorts = repeated(comparison.cohort, repeats, seeds)
     with locked(folder):
-        claim_comparison(folder, comparison, repeats, seeds)
+        claim_comparison(folder, comparison, repeats, seeds, tuning)
         to_show, declared = declare(folder, asked, {head: each.key for head, each in metrics.items()},
                                     finished(folder, comparison))
         for warning in comparison.cohort.warnings:
             console.note(warning.render())
         for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
             console.line(text)
-        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse)
         units = units_of(comparison, cohorts)
-        fitted, missing = _baselines(comparison, cohorts, units) if baselines else ({}, [])
+        tuner = Tuner(comparison, tuning, Path(data), console) if tuning else None
+        if tuning:
+            console.line(f"each of {len(comparison.candidates)} networks has {tuning.trials} trials in each of "
+                         f"{len(units)} splits, on {tuning.text}: "
+                         f"{tuning.trainings * len(units) * len(comparison.candidates):,} trainings, and one more each "
+                         "with what is chosen")
+        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse, tuner=tuner)
+        fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if baselines else ({}, []))
         missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
         for name, why in missing:
             console.line(f"{name} is left out: {why}")
@@ -136,7 +144,8 @@ def compare(
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
                                   (*comparison.left_out, *missing, *failed), ways_taken(folder),
                                   {each.name: mark for each in comparison.candidates
-                                   if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared)
+                                   if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared,
+                                  tuning_records(folder, comparison) if tuning else {})
         named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
         _write(folder, result, {"graph": named, "data": str(data)})
         return Comparison(folder, result, trained.failed)
@@ -165,22 +174,13 @@ def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str) ->
         raise UserError(found)
 
 
-def _baselines(comparison: ComparisonPlan, cohorts: list[Cohort], units: list[Unit]
-               ) -> tuple[dict[str, tuple[RepeatOutputs, ...]], list[tuple[str, str]]]:
-    """scikit-learn's results on the tables, or why there are none."""
-    heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
-    why = simple.missing_reason(simple.tables_of(comparison.cohort), heads)
-    if why:
-        return {}, [(name, why) for name in simple.names_of(heads)]
-    return simple.fit_baselines(cohorts, units, heads, comparison.settings.seed), []
-
-
 def _ranked(
     comparison: ComparisonPlan, metrics: Mapping[str, ChosenMetric], outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
     units: Sequence[Unit], *, claim: Claim | None, seeds: int, console: Console,
 ) -> tuple[HeadRanking, ...]:
-    """Every network of every measured head; an entry without a candidate is a baseline on the tables."""
-    kinds = {**dict.fromkeys(outcomes, "table"), **{each.name: each.kind for each in comparison.candidates}}
+    """Every network of every measured head; an entry without a candidate is a baseline without a network."""
+    kinds = {**dict.fromkeys(outcomes, "table"), CONSTANT: "constant",
+             **{each.name: each.kind for each in comparison.candidates}}
     heads = [head for head in comparison.reference.plan.heads if head.name in metrics]
     ranked = []
     with console.progress("comparing") as update:

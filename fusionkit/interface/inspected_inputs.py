@@ -18,7 +18,7 @@ PERCENTILES = (0, 1, 25, 50, 75, 99, 100)
 MOST_READ = 200
 """Cases whose values are read, spread evenly over the cohort."""
 _VALUES = 4096  # of a case
-_LENGTHS = {"text": "tokens", "events": "events", "series": "steps"}
+_LENGTHS = {"text": "tokens", "events": "events", "series": "steps", "tokens": "tokens"}
 """What the lengths of cases are counted in, by layout."""
 _SPREADS, _SIZE_APART, _VALUES_APART = 5.0, 1.25, 2.0
 _LINES = 3

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.components.component import Absent, Component, Encoder
+from fusionkit.layers.known_masks import all_of, any_of, computed, constant, places_of
 from fusionkit.layers.masking import row_mask
 from fusionkit.layers.modes import running_statistics, training_norms
 from fusionkit.planning.plan import Lane
@@ -36,15 +37,15 @@ def _combine(present: Presence, parts: Sequence[Mask]) -> Mask:
     known = [part for part in parts if part is not None]
     if not known or (present.rule == "any" and len(known) < len(parts)):
         return None
-    stacked = torch.stack(known)
-    return stacked.any(0) if present.rule == "any" else stacked.all(0)
+    return any_of(known) if present.rule == "any" else all_of(known)
 
 
 def tokens_valid(of: TokenAxis, valid: Valid) -> Tensor:
     """The mask (B, N) of an axis of masked tokens."""
     some = next(valid[part] for part in of if isinstance(part, str))
-    parts = [valid[part] if isinstance(part, str) else some.new_ones(some.shape[0], part) for part in of]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+    parts = [valid[part] if isinstance(part, str) else constant(True, (some.shape[0], part), some.device)
+             for part in of]
+    return parts[0] if len(parts) == 1 else computed(lambda *masks: torch.cat(masks, 1), *parts)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Absence:
         if self.semantics == "identity":
             return columns[0]
         if self.semantics in ("drop", "neutral"):
-            return torch.stack(known).any(0) if len(known) == len(columns) else None
+            return any_of(known) if len(known) == len(columns) else None
         return _all(columns)
 
     def _skip(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, more: Mapping[str, Any]) -> Output:
@@ -134,7 +135,7 @@ class Absence:
         With fewer than two present rows there are no batch statistics: the norms then use their running
         ones, and the parameters still take part, as distributed training requires.
         """
-        rows = mask_B.nonzero().squeeze(1)
+        rows = places_of(mask_B)
         if len(rows) < 2:
             with running_statistics(module):
                 return _zeroed(module(*[_keep(arg, mask_B) for arg in args], **more), mask_B)
@@ -166,19 +167,28 @@ def unpadded(component: Component, shapes: Sequence[TensorShape], args: Sequence
 
 
 def _all(columns: Sequence[Mask]) -> Tensor:
-    return torch.stack([column for column in columns if column is not None]).all(0)
+    known = [column for column in columns if column is not None]
+    return known[0] if len(known) == 1 else all_of(known)
 
 
 def _table(args: Sequence[Tensor], columns: Sequence[Mask]) -> Tensor:
-    everyone = torch.ones(args[0].shape[0], dtype=torch.bool, device=args[0].device)
-    return torch.stack([everyone if column is None else column for column in columns], 1)
+    everyone = constant(True, args[0].shape[:1], args[0].device)
+    return computed(_beside, *[everyone if column is None else column for column in columns])
+
+
+def _beside(*columns: Tensor) -> Tensor:
+    return torch.stack(columns, 1)
 
 
 def _selected(valid: Any, rows: Tensor) -> Any:
     """Some rows of the masks of one input, or of several."""
     if isinstance(valid, Tensor):
-        return valid.index_select(0, rows)
+        return computed(_chosen, valid, rows)
     return valid and [_selected(part, rows) for part in valid]
+
+
+def _chosen(mask: Tensor, rows: Tensor) -> Tensor:
+    return mask.index_select(0, rows)
 
 
 def _keep(value: Tensor, mask_B: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fusionkit.layers.known_masks import constant, told
 from fusionkit.network.absence import Absence, Mask, Valid, cells_of, evaluate
 from fusionkit.network.coded_inputs import blank, exact
 from fusionkit.network.instantiate import make_node
@@ -206,7 +207,7 @@ class FusionModel(nn.Module):
         found: Tensor = self.head(name).decode(output)
         if name not in self.priors:
             return found
-        shares = found * found.new_tensor(self.priors[name])
+        shares = found * told(self.priors[name], found.device, found.dtype)
         return shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
 
     def _leading_to(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:
@@ -257,7 +258,7 @@ class FusionModel(nn.Module):
         for value in self.plan.inputs:
             if value.name not in inputs and value.name not in unread and value.present is not None:
                 like = _first(inputs)
-                given[value.name] = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
+                given[value.name] = constant(False, like.shape[:1], like.device)
         if not given:
             return None
         return [evaluate(presence, given) for presence in self._presence]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from fusionkit.layers.known_masks import both, computed, constant
 from fusionkit.network.coded_inputs import blank
 from fusionkit.planning.plan import Value
 
@@ -43,14 +44,14 @@ def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, va
             mask_BN = _checked(name, mask_BN, tokens)
             if not tokens.shape[1]:
                 # Not all operations are defined on no tokens at all.
-                tokens, mask_BN = tokens.new_zeros(tokens.shape[0], 1, *value.shape.carried[1:]), mask_BN.new_zeros(
-                    tokens.shape[0], 1)
+                tokens = tokens.new_zeros(tokens.shape[0], 1, *value.shape.carried[1:])
+                mask_BN = constant(False, tokens.shape[:2], tokens.device)
         if mask_BN is None:
             continue
         if name in there:
-            mask_BN = mask_BN & there[name].unsqueeze(1)
+            mask_BN = both(mask_BN, computed(_column, there[name]))
         if value.present is not None:
-            there[name] = mask_BN.any(1)
+            there[name] = computed(_any, mask_BN)
         real[name] = mask_BN
         if tokens is not None:
             tensors[name] = tokens.where(mask_BN.reshape(*mask_BN.shape, *[1] * (tokens.dim() - 2)), 0)
@@ -68,15 +69,23 @@ def those_with_tokens(masked: Sequence[Value], present: Tensors, valid: Tensors)
     there, valid = apart(present, valid)
     for value in masked:
         if value.present is not None and value.name in valid:
-            some = valid[value.name].any(1)
-            there[value.name] = there[value.name] & some if value.name in there else some
+            some = computed(_any, valid[value.name])
+            there[value.name] = both(there[value.name], some) if value.name in there else some
     return there
+
+
+def _column(mask_B: Tensor) -> Tensor:
+    return mask_B.unsqueeze(1)
+
+
+def _any(mask_BN: Tensor) -> Tensor:
+    return mask_BN.any(1)
 
 
 def _checked(name: str, mask_BN: Tensor | None, tokens_BNc: Tensor) -> Tensor:
     """The mask of some tokens; all are tokens if there is none."""
     if mask_BN is None:
-        return torch.ones(tokens_BNc.shape[:2], dtype=torch.bool, device=tokens_BNc.device)
+        return constant(True, tokens_BNc.shape[:2], tokens_BNc.device)
     if mask_BN.shape != tokens_BNc.shape[:2] or mask_BN.dtype != torch.bool:
         raise ValueError(f"`valid` of input {name!r} is {mask_BN.dtype} {list(mask_BN.shape)} for tokens "
                          f"{list(tokens_BNc.shape)}; it must be boolean and have the first two of these sizes")

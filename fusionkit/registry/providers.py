@@ -22,7 +22,7 @@ from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
 from fusionkit.registry.entry_points import Declared, declared
 from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage
-from fusionkit.registry.trial import crash_of
+from fusionkit.registry.trial import crash_of, survived
 
 if TYPE_CHECKING:
     from fusionkit.components.declaration import Declaration
@@ -130,7 +130,9 @@ def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
             return replace(provider, problem=crash, fix=f"report it to its author, or turn it off: "
                                                         f"{DISABLE}={each.name}")
         with guard:
-            answers = call_hooks(each.point.load(), each.name)
+            module = each.point.load()
+            survived(each.point.module, each.version)
+            answers = call_hooks(module, each.name)
             refusal = contract_refusal(answers.contract, each.package)
             if answers.catalogue is None:
                 return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)

@@ -1,6 +1,7 @@
 """Imports a package in a process of its own first, if it is not known to survive that: a crash ends only that process.
 
-The result is cached by the version of the package and the files of its module, so that it is tried once.
+The result is cached by the version of the package and the files of its module, so that it is tried once. What has been
+imported in this process is not tried at all.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from fusionkit.files import plain_json, write_json
 from fusionkit.registry import guard
@@ -25,22 +27,44 @@ _WINDOWS_CRASH = 0xC0000000
 _MOST_ENTRIES = 200
 
 
+_undecided: set[str] = set()
+"""Modules of which a trial took too long in this process."""
+
+
 def crash_of(module: str, version: str) -> str:
     """How the import of a module ends Python, with the place; empty if it does not, or takes too long to be tried."""
+    if module in sys.modules or module in _undecided:
+        return ""
     stamp = _stamp(module, version)
-    cache = _cache_file()
-    known = (plain_json(cache) or {}) if cache is not None else {}
-    found = known.get(module)
+    found = _known().get(module)
     if stamp and isinstance(found, list) and found[:1] == [stamp] and isinstance(found[-1], str):
         return found[-1]
     crash = _tried(module)
     if crash is None:
+        _undecided.add(module)
         return ""
+    _keep(module, stamp, crash)
+    return crash
+
+
+def survived(module: str, version: str) -> None:
+    """Records that this process has imported a module whose trial took too long, so that it is tried no more."""
+    if module in _undecided:
+        _undecided.discard(module)
+        _keep(module, _stamp(module, version), "")
+
+
+def _known() -> dict[str, Any]:
+    cache = _cache_file()
+    return (plain_json(cache) or {}) if cache is not None else {}
+
+
+def _keep(module: str, stamp: str, crash: str) -> None:
+    cache, known = _cache_file(), _known()
     if stamp and cache is not None:
         kept = dict(list(known.items())[-_MOST_ENTRIES:])
         with contextlib.suppress(OSError):
             write_json(cache, kept | {module: [stamp, crash]})
-    return crash
 
 
 def _tried(module: str) -> str | None:

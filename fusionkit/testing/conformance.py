@@ -48,6 +48,7 @@ from fusionkit.testing.checks import (
     tracing,
     training_methods,
     transforms,
+    waits,
 )
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.conduct import Misconduct, misconduct
@@ -89,6 +90,7 @@ CHECKS: Mapping[str, ConformanceCheck] = {
     "rule": ConformanceCheck(behaviour.rule, "accepted"),
     "values": ConformanceCheck(lambda probe: None),  # of all probes together: `_values`
     "device": ConformanceCheck(behaviour.device, "accepted"),
+    "waits": ConformanceCheck(waits.waits, fits=lambda probe: not probe.heavy),
     "evaluation": ConformanceCheck(behaviour.evaluation),
     "bounds": ConformanceCheck(option_checks.bounds, "first"),
     "gradients": ConformanceCheck(behaviour.gradients),
@@ -116,12 +118,12 @@ CHECKS: Mapping[str, ConformanceCheck] = {
 }
 
 
-_IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence", "padding", "known", "symmetry",
-               "dtype", "autocast", "channels-last", "compile", "export", "onnx"}
+_IN_FORWARD = {"device", "waits", "gradients", "evaluation", "memory", "rows", "absence", "padding", "known",
+               "symmetry", "dtype", "autocast", "channels-last", "compile", "export", "onnx"}
 """Checks whose faults are located at `forward` unless a line is known."""
 
 
-_BEFORE_CONDUCT = {"ports", "rule", "values", "device", "evaluation", "bounds"}
+_BEFORE_CONDUCT = {"ports", "rule", "values", "device", "waits", "evaluation", "bounds"}
 """Checks that say the same of a module that changes its inputs; all others would blame it on something else."""
 
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {

@@ -24,6 +24,7 @@ from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.laterality import Sides
 from fusionkit.data.motions import Joined, Placed, extent_of, joined, moved, placed, placed_by
 from fusionkit.errors import RunError
+from fusionkit.layers.known_masks import listed, sent, told
 from fusionkit.registry.named import Chosen
 from fusionkit.training.batch_order import seed_of
 from fusionkit.training.changed_arrays import Arrays, ChangedArray, ChangedItems
@@ -141,7 +142,7 @@ class Augmented:
 
     def _mirrored(self, batch: Batch, epoch: int) -> Tensor:
         """Which cases are mirrored left for right: (B,)."""
-        found = torch.zeros(len(batch), dtype=torch.bool, device=batch.index.device)
+        found = [False] * len(batch)
         for group, transforms in self.groups.items():
             mirrors = [each for each in transforms if each.method.mirrors]
             there = [_rows_of(batch, name) for name in group if name in batch.inputs]
@@ -149,7 +150,7 @@ class Augmented:
                 ids = [self.ids[row] for row in rows if row is not None][:1]
                 turns = sum(each.draws(epoch, id) is not None for each in mirrors for id in ids)
                 found[place] ^= turns % 2 == 1
-        return found
+        return told(found, batch.index.device)
 
     def _with_cells(self, batch: Batch, epoch: int) -> Batch:
         """The batch with changed cells of tables."""
@@ -163,19 +164,19 @@ class Augmented:
     def _written(self, name: str, values: Tensor, rows: Sequence[int | None], transforms: Sequence[Applied],
                  epoch: int) -> tuple[Tensor, Tensor]:
         """The vectors of a table with changed cells, and which of them are not blank: (B, width) each."""
-        table, result = self.tables[name], values.clone()
-        known = torch.zeros(values.shape, dtype=torch.bool, device=values.device)
+        table, result = self.tables[name], values.cpu().clone()
+        known = torch.zeros(values.shape, dtype=torch.bool)
         for place, row in enumerate(rows):
             if row is None:
                 continue
-            found = replace(table.row(row), values=values[place].cpu().numpy().astype(np.float64))
+            found = replace(table.row(row), values=result[place].numpy().astype(np.float64))
             for each in transforms:
                 random = each.draws(epoch, self.ids[row])
                 if random is not None:
                     found = each.call("change", random, found, partial(table.other, row))
             result[place] = torch.from_numpy(found.values.astype(np.float32))
             known[place] = torch.from_numpy(found.known)
-        return result, known
+        return result.to(values.device, non_blocking=True), sent(known, values.device, non_blocking=True)
 
     def _moved(self, name: str, values: Tensor, arrays: Arrays, group: Sequence[str], epoch: int) -> Tensor:
         motions, places, drawn = [], [], dict[str, Joined]()
@@ -257,8 +258,8 @@ def _exchanged(values: Tensor, pair: tuple[int, int]) -> Tensor:
 
 def _rows_of(batch: Batch, name: str) -> list[int | None]:
     """The row of each case of a batch, None where the input is missing."""
-    there = batch.present[name].tolist() if name in batch.present else [True] * len(batch)
-    return [row if is_there else None for row, is_there in zip(batch.index.tolist(), there, strict=True)]
+    there = listed(batch.present[name]) if name in batch.present else [True] * len(batch)
+    return [row if is_there else None for row, is_there in zip(listed(batch.index), there, strict=True)]
 
 
 def _made(several: Sequence[Chosen[Transform]], seed: int, owner: str) -> list[Applied]:
@@ -276,16 +277,17 @@ def _apply(transform: Applied, values: Tensor, arrays: Arrays, epoch: int) -> Te
             keys.append(transform.field(epoch, array.field))
     if not rows:
         return values
-    numbers = {name: torch.tensor([each[name] for each in drawn], dtype=torch.float32, device=values.device)
+    numbers = {name: sent(torch.tensor([each[name] for each in drawn], dtype=torch.float32), values.device, True)
                for name in drawn[0]}
-    chosen = values if len(rows) == len(values) else values[rows]
+    places = told(rows, values.device)
+    chosen = values if len(rows) == len(values) else values[places]
     made = transform.call("apply", chosen, numbers, lambda: noise(chosen, keys))
     if not isinstance(made, Tensor) or made.shape != chosen.shape or made.dtype != values.dtype:
         raise RunError(f"{transform.chosen.declared.id} gives {_shape(made)} for {_shape(chosen)}")
     if len(rows) == len(values):
         return made
     result = values.clone()
-    result[rows] = made
+    result[places] = made
     return result
 
 
@@ -301,13 +303,14 @@ def noise(like: Tensor, keys: Sequence[int]) -> Tensor:
     """
     count = like[0].numel()
     made = torch.empty((len(keys), count), device=like.device)
-    several = torch.tensor(list(keys), dtype=torch.int64, device=like.device)[:, None]
+    several = told(list(keys), like.device, torch.int64)[:, None]
     # On the CPU in pieces that stay in its cache.
     piece = min(count, max(1, _PIECE // len(keys))) if like.device.type == "cpu" else count
     first = torch.arange(piece, dtype=torch.int64, device=like.device).mul_(_STEP)
     for start in range(0, count, piece):
         part = made[:, start : start + piece]
-        ahead = several + torch.tensor(start, device=like.device) * _STEP
+        # A tensor, since a product of numbers of Python has no limit.
+        ahead = several + torch.full((), start, dtype=torch.int64, device=like.device) * _STEP
         part.copy_(_words(first[: part.shape[1]] + ahead)).sub_(131070).div_(_UNIT)
     return made.reshape(like.shape)
 

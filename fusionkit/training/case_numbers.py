@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fusionkit.layers.known_masks import listed, on_cpu, sent, told
 from fusionkit.training.batch_order import seed_of
 
 
@@ -22,13 +23,20 @@ class CaseNumbers:
 
     def patients(self, rows: Tensor) -> Tensor:
         """The patients of some rows of the cohort: (B,) int64 of (B,)."""
-        return self.known.to(rows.device)[rows] if self.count else rows
+        if not self.count:
+            return rows
+        asked = on_cpu(rows)
+        found = self.known.to(rows.device)[rows] if asked is None else self.known[asked]
+        return sent(found, rows.device, non_blocking=True)
 
     def folds(self, rows: Tensor, count: int) -> Tensor:
         """In which of `count` folds the patient of each row is: (B,) int64 of (B,)."""
         patients = self.patients(rows)
         if not self.count:
-            drawn = [seed_of(self.seed, "fold", number) % count for number in patients.tolist()]
-            return torch.tensor(drawn, dtype=torch.int64, device=rows.device)
+            drawn = [seed_of(self.seed, "fold", number) % count for number in listed(patients)]
+            return told(drawn, rows.device, torch.int64)
         generator = torch.Generator().manual_seed(seed_of(self.seed, "folds"))
-        return (torch.randperm(self.count, generator=generator) % count).to(rows.device)[patients]
+        of_patients, asked = torch.randperm(self.count, generator=generator) % count, on_cpu(patients)
+        if asked is None:
+            return of_patients.to(rows.device)[patients]
+        return of_patients[asked].to(rows.device, non_blocking=True)

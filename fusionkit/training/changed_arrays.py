@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from fusionkit.data.batch import Batch
 from fusionkit.data.geometry.grid import Grid
+from fusionkit.layers.known_masks import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class ChangedItems:
             return values
         arrays = [self.array(row, ids[row], places[case][slot]) for case, slot in there
                   if (row := rows[case]) is not None]
-        cases, slots = torch.tensor(there, device=values.device).unbind(1)
+        cases, slots = told(there, values.device).unbind(1)
         items = values[cases, slots]
         made = change(items, arrays)
         if made is items:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case, pad, pad_places
 from fusionkit.data.dataset import CaseDataset, FileInput, PositionsInput
 from fusionkit.data.item_choice import drawn
 from fusionkit.data.readers.bag import BagOptions
+from fusionkit.layers.known_masks import computed, listed, sent
 from fusionkit.training.batch_order import seed_of
 
 
@@ -41,13 +43,13 @@ class ItemDraws:
         for name, owner in self.owners.items():
             if name not in inputs:
                 continue
-            counts = valid[name].sum(1).tolist()
+            counts = listed(computed(_counted, valid[name]))
             taken = [self.chosen(owner, row, epoch, count, self.most[name]) if count else []
-                     for row, count in zip(batch.index.tolist(), counts, strict=True)]
+                     for row, count in zip(listed(batch.index), counts, strict=True)]
             inputs[name], real = pad([tokens[list(chosen)] for tokens, chosen in zip(inputs[name], taken, strict=True)])
             if name in places:
                 places[name] = pad_places([of[list(chosen)] for of, chosen in zip(places[name], taken, strict=True)])
-            valid[name] = real.to(inputs[name].device)
+            valid[name] = sent(real, inputs[name].device, non_blocking=True)
         return replace(batch, inputs=inputs, valid=valid, places=places)
 
     def chosen(self, owner: str, row: int, epoch: int, count: int, most: int) -> Sequence[int]:
@@ -55,6 +57,10 @@ class ItemDraws:
         # The words of the seed are those of augmentation, of which this is one.
         random = np.random.default_rng(seed_of(self.seed, "augment", epoch, self.ids[row], owner, "items"))
         return list(drawn(random, count, most))
+
+
+def _counted(valid_BN: Tensor) -> Tensor:
+    return valid_BN.sum(1)
 
 
 def of_all_items(cases: Dataset[Case], seed: int) -> Dataset[Case]:

@@ -18,6 +18,7 @@ from fusionkit.data.augmentation import MixupOptions
 from fusionkit.data.batch import Batch, Mixed, collate
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.layers.known_masks import both, listed
 from fusionkit.planning.plan import Plan
 from fusionkit.training.batch_order import seed_of
 
@@ -52,7 +53,7 @@ class Mixup:
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
         """The batch with joined inputs, and the targets of the others with the shares of the cases themselves."""
-        rows = batch.index.tolist()
+        rows = listed(batch.index)
         found = [partner_of(self.options, self.seed, epoch, self.train.ids[row], self.alike[self.kind[row]])
                  for row in rows]
         if not any(found):
@@ -60,12 +61,11 @@ class Mixup:
         others = [row if each is None else self.rows[each[0]] for row, each in zip(rows, found, strict=True)]
         share = torch.tensor([1.0 if each is None else each[1] for each in found])
         joined = self.changed(collate([self.train[self.places[row]] for row in others]), epoch)
-        share = share.to(batch.index.device)
-        inputs = {name: mixed(values, joined.inputs[name].to(values.device), share)
-                  for name, values in batch.inputs.items()}
-        known = {name: cells & joined.known[name].to(cells.device) for name, cells in batch.known.items()}
-        targets = {name: target.to(batch.index.device) for name, target in joined.targets.items()}
-        return replace(batch, inputs=inputs, known=known, mixed=Mixed(targets, share))
+        joined = joined.to(batch.index.device, non_blocking=True)
+        share = share.to(batch.index.device, non_blocking=True)
+        inputs = {name: mixed(values, joined.inputs[name], share) for name, values in batch.inputs.items()}
+        known = {name: both(cells, joined.known[name]) for name, cells in batch.known.items()}
+        return replace(batch, inputs=inputs, known=known, mixed=Mixed(joined.targets, share))
 
 
 def mixed(values: Tensor, others: Tensor, share: Tensor) -> Tensor:

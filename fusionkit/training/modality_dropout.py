@@ -13,6 +13,7 @@ import numpy as np
 
 from fusionkit.data.batch import Batch
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.layers.known_masks import listed, on_cpu, sent
 from fusionkit.planning.plan import Plan
 from fusionkit.training.batch_order import seed_of
 from fusionkit.training.settings import TrainingSettings
@@ -39,14 +40,17 @@ class ModalityDropout:
         """The batch with masks drawn for each case from seed, epoch and row, wherever it is in the batch."""
         if not self.share:
             return batch
-        present = {name: batch.present[name].clone() for name in self.names}
-        for place, row in enumerate(batch.index.tolist()):
+        known = {name: on_cpu(batch.present[name]) for name in self.names}
+        present = {name: (batch.present[name] if mask is None else mask).clone() for name, mask in known.items()}
+        for place, row in enumerate(listed(batch.index)):
             there = [name for name in self.names if present[name][place]]
             random = np.random.default_rng(seed_of(self.seed, "modality dropout", epoch, row))
             kept = self._kept(there, random)
             for name in there:
                 present[name][place] = name in kept
-        return replace(batch, present={**batch.present, **present})
+        device = batch.index.device
+        sent_back = {name: sent(mask, device, non_blocking=True) for name, mask in present.items()}
+        return replace(batch, present=batch.present | sent_back)
 
     def _kept(self, there: Sequence[str], random: np.random.Generator) -> Collection[str]:
         """Which of a case's optional inputs are kept; possibly none only if another input is always present."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.data.batch import Batch, Mixed
+from fusionkit.layers.known_masks import both, places_of
 from fusionkit.layers.masking import row_mask
 from fusionkit.layers.projection import at_least_single
 from fusionkit.network.model import FusionModel
@@ -55,9 +56,10 @@ class Objective(nn.Module):
                 other = None if mixed is None else (mixed.targets[name], mixed.share)
                 results[name] = loss_sum(module, given[name], targets[name], valid[name], other)
             elif shares is None:
-                results[name] = compared(module, given[name][valid[name]], targets[name][valid[name]]).sum()
+                rows = places_of(valid[name])
+                results[name] = compared(module, given[name][rows], targets[name][rows]).sum()
             elif name in shares:
-                results[name] = shares[name].through(module, [given[name][valid[name]]])
+                results[name] = shares[name].through(module, [given[name][places_of(valid[name])]])
         names = {name for name, _ in self._heads}
         results |= {f"features/{name}": given.pop(name) for name in self._watched}
         results |= {name: at_least_single(value) for name, value in given.items() if name not in names}
@@ -111,7 +113,7 @@ def counted(network: FusionModel, present: Tensors, target_present: Tensors) -> 
     valid = network.validity(present)
     masks: dict[str, Tensor] = {}
     for name, mask in valid.items():
-        masks[name] = target_present[name] if mask is None else target_present[name] & mask
+        masks[name] = target_present[name] if mask is None else both(target_present[name], mask)
     return masks
 
 
@@ -125,7 +127,7 @@ def presence(network: FusionModel, batch: Batch) -> dict[str, Tensor]:
 def counts(network: FusionModel, batch: Batch) -> dict[str, int]:
     """The number of valid rows of a batch for each head."""
     masks = counted(network, presence(network, batch), batch.target_present)
-    return {name: int(mask.sum()) for name, mask in masks.items()}
+    return {name: len(places_of(mask)) for name, mask in masks.items()}
 
 
 def arguments(network: FusionModel, batch: Batch) -> tuple[Tensors, Tensors, Tensors, Tensors]:

@@ -120,11 +120,18 @@ class Stepper:
             sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
         if self.processes.accelerator.scaler is not None:
             self.processes.accelerator.unscale_gradients(self.optimiser)
-        found = dict(zip(names, self.processes.sum_tensor(sums), strict=True))
-        logged = self.method.edit({name: found.pop(f"score/{name}") for name in self.method.scored})
-        norm = self._norm()
+        # A method that edits gradients by scores waits for these; else a step waits once, at its end.
+        read = self.processes.sum_tensor(sums) if self.method.scored else None
+        scores = {} if read is None else {name: read[names.index(f"score/{name}")] for name in self.method.scored}
+        logged = self.method.edit(scores)
+        finite = self._norm().isfinite().to(sums).reshape(1)
+        if read is None:
+            *read, finite_parts = self.processes.sum_tensor(torch.cat([sums, finite]))
+        else:
+            finite_parts, = self.processes.sum_tensor(finite)
+        found = {name: value for name, value in zip(names, read, strict=True) if not name.startswith("score/")}
         loss = combined(found, self.weights, self.auxiliary, totals)
-        return Outcome(found, loss, abs(loss) < float("inf") and bool(norm.isfinite()), logged)
+        return Outcome(found, loss, abs(loss) < float("inf") and finite_parts == self.processes.count, logged)
 
     def _forward(self, batch: Batch, first: FirstPass | None) -> dict[str, Tensor]:
         second = nullcontext() if first is None else self.step_losses.second_pass(first)
@@ -161,7 +168,7 @@ class Stepper:
             if most:
                 # Not accelerate's, which would undo loss scaling a second time.
                 torch.nn.utils.clip_grad_norm_(self.trainable, most)
-            return torch.zeros(())
+            return torch.zeros((), device=self.processes.device)
         if most:
             return whole(accelerator.clip_grad_norm_(self.trainable, most))
         gradients = [parameter.grad for parameter in self.trainable if parameter.grad is not None]

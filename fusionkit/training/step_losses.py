@@ -20,6 +20,7 @@ from fusionkit.data.batch import Batch
 from fusionkit.errors import RunError
 from fusionkit.layers.case_comparison import CaseComparison, Rows
 from fusionkit.layers.fitted import Fitted
+from fusionkit.layers.known_masks import places_of, sent
 from fusionkit.network.model import FusionModel
 from fusionkit.network.node_modules import Chain, Each
 from fusionkit.planning.plan import Lane, PlannedNode
@@ -119,7 +120,7 @@ class StepLosses:
     def knowing(self, batch: Batch) -> Iterator[None]:
         """Within, comparisons that ask for the patients of the cases see those of a batch, and fitted parts its cases.
         """
-        index = batch.index.to(self.processes.device) if self.seeing or self.fitted else batch.index
+        index = sent(batch.index, self.processes.device, True) if self.seeing or self.fitted else batch.index
         for comparison in self.seeing:
             comparison.patients = self.numbers.patients(index)
         for part in self.fitted:
@@ -287,8 +288,8 @@ def kept_of(objective: Objective, results: Mapping[str, Tensor], batch: Batch) -
     network = objective.network
     _, present, targets, target_present = arguments(network, batch)
     valid = counted(network, present, target_present)
-    return {name: (results[f"output/{name}"][valid[name]], targets[name][valid[name]])
-            for name in objective.over_step}
+    rows = {name: places_of(valid[name]) for name in objective.over_step}
+    return {name: (results[f"output/{name}"][rows[name]], targets[name][rows[name]]) for name in objective.over_step}
 
 
 def whole_loss(head: Any, parts: Iterable[tuple[Tensor, Tensor]]) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ from fusionkit.reading import MAX_VALUES, ReadError
 
 # Axes: p pages, c channels, h w of a page.
 _MINISWHITE, _PALETTE = 0, 3
+_DESCRIPTION = 270  # the tag of a TIFF
+_OME_MM = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 1e-3, "\xb5m": 1e-3, "\u03bcm": 1e-3, "\xc2\xb5m": 1e-3,
+           "nm": 1e-6}
+"""The mm of a unit of OME, whose micro sign may have been read as two letters."""
 _DEPTHS = {"uint8": 255, "uint16": 65535, "bool": 1}
 
 
@@ -57,6 +63,32 @@ def tiff_pages(path: Path, most: int | None) -> tuple[NDArray[np.float32], int |
     if first.photometric == _MINISWHITE and depth is not None:
         values = depth - values
     return np.ascontiguousarray(values), depth, count
+
+
+def ome_pixel(path: Path) -> tuple[float, float]:
+    """The height and the width of a pixel in mm, by the OME description of a TIFF.
+
+    Raises: `ReadError` (no-geometry) for a file without one, or with a unit that is no length.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            found = str(getattr(picture, "tag_v2", {}).get(_DESCRIPTION, ""))
+    except (OSError, ValueError, SyntaxError):
+        found = ""
+    pixels = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", found)
+    stated = dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', pixels[0])) if pixels else {}
+    try:
+        sides = [float(stated[f"PhysicalSize{axis}"]) * _OME_MM[stated.get(f"PhysicalSize{axis}Unit", "um")]
+                 for axis in "YX"]
+    except (KeyError, ValueError):
+        sides = [0.0]
+    if not all(0 < side < math.inf for side in sides):
+        raise ReadError("no-geometry", "it has no OME description with the size of a pixel",
+                        "'spacing_from: ome' reads PhysicalSizeX and PhysicalSizeY of a TIFF",
+                        "remove 'spacing_from', or save the picture as OME-TIFF")
+    return sides[0], sides[1]
 
 
 def deep_png(path: Path) -> NDArray[np.float32] | None:

@@ -13,9 +13,9 @@ class UnknownTimeError(ValueError):
     """A cell that is no time; the message says why."""
 
 
-def hours_of(cell: str, unit: str | None) -> tuple[float, bool]:
+def hours_of(cell: str, unit: str | None, form: str | None = None) -> tuple[float, bool]:
     """The hours of a time since 1970, of one with a zone since 1970 UTC, or of a number since its zero; and whether it
-    has a zone.
+    has a zone. `form` is how times are written where they are not ISO 8601, as in `strptime`.
 
     Raises: UnknownTimeError.
     """
@@ -28,8 +28,10 @@ def hours_of(cell: str, unit: str | None) -> tuple[float, bool]:
             raise UnknownTimeError("it is no number, and 'time_unit' says that times are numbers")
         return number * HOURS[unit], False
     try:
-        moment = datetime.fromisoformat(cell)
+        moment = datetime.strptime(cell, form) if form else datetime.fromisoformat(cell)
     except ValueError:
+        if form is not None:
+            raise UnknownTimeError(f"it is not written as 'time_format' says, {form!r}") from None
         raise UnknownTimeError("a time is written 2026-11-29T14:30, or is a number with a 'time_unit'") from None
     zoned = moment.tzinfo is not None
     epoch = datetime(1970, 1, 1, tzinfo=UTC if zoned else None)

@@ -68,6 +68,16 @@ def place_of(header: Any, shape: tuple[int, ...]) -> Place:
     return Place(affine, tuple(remarks))
 
 
+def analyze_place(affine: NDArray[np.float64]) -> Place:
+    """An Analyze volume by the affine that nibabel gives it: LAS with its middle at the origin, or what SPM wrote.
+
+    Raises: `ReadError` (singular-affine) for voxels without a length.
+    """
+    if not _usable(affine):
+        raise ReadError("singular-affine", "the voxels have no length", fix="correct 'pixdim' of the header")
+    return Place(affine)
+
+
 def _coded(header: Any, name: str) -> NDArray[np.float64] | None:
     """An affine whose code is set; one that cannot be computed is of zeros."""
     if int(header[f"{name}_code"]) <= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from fusionkit_plugins.blocks.utf8_text import utf8_text
@@ -14,10 +14,20 @@ from fusionkit.reading import ReadError
 _PARQUET = (".parquet", ".pq")
 _MOST_CELLS = 100_000_000
 """Of a Parquet file, whose size says little of what it unpacks to."""
+Rows = list[tuple[int, tuple[str, ...]]]
+"""The number of each row, the header being 1, with its cells."""
 
 
-def rows_of(path: Path, columns: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
+def rows_of(path: Path, columns: Sequence[str]) -> Rows:
     """The number of each row, the header being 1, with the cells of some columns, stripped; empty rows are left out.
+
+    Raises: ReadError as `table_of` does.
+    """
+    return table_of(path, lambda header: columns)[1]
+
+
+def table_of(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> tuple[tuple[str, ...], Rows]:
+    """The columns that `choose` takes of those of the header, and the rows of `rows_of` with the cells of these.
 
     Commas or semicolons separate the cells of a CSV file. A file whose name ends in `.parquet` or `.pq` is read by
     pyarrow, those columns alone.
@@ -26,7 +36,7 @@ def rows_of(path: Path, columns: Sequence[str]) -> list[tuple[int, tuple[str, ..
     `missing-package`.
     """
     if path.suffix.lower() in _PARQUET:
-        return _parquet_rows(path, columns)
+        return _parquet_rows(path, choose)
     text = utf8_text(path, path.name)
     first = text.partition("\n")[0]
     try:
@@ -34,9 +44,10 @@ def rows_of(path: Path, columns: Sequence[str]) -> list[tuple[int, tuple[str, ..
     except csv.Error as problem:
         raise ReadError("unreadable-file", f"{path.name!r} is no CSV file", str(problem), "save it as CSV") from None
     header = [name.strip() for name in rows[0]] if rows else []
+    columns = tuple(choose(header))
     _check_columns(path, columns, header)
     places = [header.index(column) for column in columns]
-    return [(number, tuple(row[place].strip() if place < len(row) else "" for place in places))
+    return columns, [(number, tuple(row[place].strip() if place < len(row) else "" for place in places))
             for number, row in enumerate(rows[1:], 2) if any(row)]
 
 
@@ -48,7 +59,7 @@ def _check_columns(path: Path, columns: Iterable[str], header: Sequence[str]) ->
                             f"its columns are {', '.join(header[:20])}", "name one of its columns")
 
 
-def _parquet_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
+def _parquet_rows(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> tuple[tuple[str, ...], Rows]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -58,6 +69,7 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, tuple[s
     try:
         with path.open("rb") as stream:
             file = parquet.ParquetFile(stream)
+            columns = tuple(choose(file.schema_arrow.names))
             _check_columns(path, columns, file.schema_arrow.names)
             if file.metadata.num_rows * len(columns) > _MOST_CELLS:
                 raise ReadError("too-large", f"{path.name!r} has {file.metadata.num_rows:,} rows",
@@ -70,7 +82,7 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, tuple[s
     except (ValueError, MemoryError, OverflowError, pyarrow.ArrowException) as problem:
         raise ReadError("not-parquet", f"{path.name!r} cannot be read as Parquet", str(problem).partition("\n")[0],
                         "write the file again, or save it as CSV") from None
-    return [(number, row) for number, row in enumerate(zip(*cells, strict=True), 2) if any(row)]
+    return columns, [(number, row) for number, row in enumerate(zip(*cells, strict=True), 2) if any(row)]
 
 
 def _cell(value: object) -> str:

@@ -24,6 +24,7 @@ from fusionkit.api import (
     Probes,
     TensorShape,
     inner,
+    places_of,
 )
 
 
@@ -59,7 +60,7 @@ class EachItem(nn.Module):
             return tokens_BNw if valid is None else tokens_BNw.where(valid.unsqueeze(2), 0.0)
         if valid is None:
             return self._encoded(items.flatten(0, 1)).unflatten(0, items.shape[:2])
-        real_M = items[valid]
+        real_M = items.flatten(0, 1)[places_of(valid)]
         if not len(real_M):
             # All weights take part, as training in several processes requires.
             weights = sum(part.sum() for part in self.encoder.parameters())

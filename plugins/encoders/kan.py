@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from fusionkit_plugins.blocks.spline_product import BASES, Expansion, product
@@ -25,13 +25,15 @@ from fusionkit_plugins.blocks.splines import Basis, Cardinal, Recursion, fit, gr
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, Recorded, Release, TensorShape, at_least_single
+from fusionkit.api import ComponentError, Config, Encoder, Recorded, Release, TensorShape, at_least_single, places_of
 
 _FEW_OUTSIDE = 0.05
 """The share of inputs slightly outside the grid, as is normal for new cases, up to which there is no warning."""
 # Kept outside the modules, since a call must not change a module, and warnings do not belong in the weights.
 _SEEN: WeakSet[nn.Module] = WeakSet()
 _WARNED: WeakSet[nn.Module] = WeakSet()
+_UNREAD: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
+"""Shares of inputs outside the grid that nobody has asked the device for yet."""
 
 
 class KANConfig(Config):
@@ -82,8 +84,8 @@ class KANLayer(nn.Module):
     basis is recomputed instead.
 
     In training it warns once about inputs outside the grid. For that it checks the first batch after each evaluation,
-    about once per epoch, which costs one synchronisation with the device. Neither this nor `update_every` works in
-    compiled code or without gradients.
+    about once per epoch, and tells what it found at once on the CPU, and at the next evaluation on a GPU, which nothing
+    waits for before. Neither this nor `update_every` works in compiled code or without gradients.
 
     Shapes: (N, i); gives (N, o).
     """
@@ -132,7 +134,7 @@ class KANLayer(nn.Module):
         x_Ni = at_least_single(inputs)
         # Without gradients there is no training, and Monte Carlo samples must not move the knots.
         if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self._in_training((x_Ni if real_N is None else x_Ni[real_N]).detach())
+            self._in_training(x_Ni.detach(), real_N)
         rows = self.coef * self.scale_sp
         if self.scale_base is not None:
             rows = torch.cat([rows, self.scale_base.unsqueeze(0)])
@@ -193,21 +195,34 @@ class KANLayer(nn.Module):
         self.grid.copy_(grid_Ki.t())
         self.even = False
 
-    def _in_training(self, x_Ni: Tensor) -> None:
+    def _in_training(self, x_Ni: Tensor, real_N: Tensor | None) -> None:
         if self.config.update_every is not None:
             step = int(self.steps)
-            if step < self.config.update_steps and step % self.config.update_every == 0 and x_Ni.shape[0]:
-                _refuse_several_processes()
-                self.update_grid(x_Ni)
+            if step < self.config.update_steps and step % self.config.update_every == 0:
+                real_Ni = x_Ni if real_N is None else x_Ni[places_of(real_N)]
+                if len(real_Ni):
+                    _refuse_several_processes()
+                    self.update_grid(real_Ni)
             self.steps += 1
         if self not in _SEEN and not self.config.squash and x_Ni.device.type != "meta":
             _SEEN.add(self)
-            self._look(x_Ni)
+            _UNREAD[self] = self._outside(x_Ni, real_N)
+            if x_Ni.device.type == "cpu":
+                self._read()
 
-    def _look(self, x_Ni: Tensor) -> None:
+    def _outside(self, x_Ni: Tensor, real_N: Tensor | None) -> Tensor:
+        """The share of the inputs that are outside the grid: a number that stays on the device."""
         order = self.config.order
-        outside = (x_Ni < self.grid[:, order]) | (x_Ni > self.grid[:, -1 - order])
-        share = float(outside.float().mean()) if x_Ni.numel() else 0.0
+        outside_Ni = (x_Ni < self.grid[:, order]) | (x_Ni > self.grid[:, -1 - order])
+        if real_N is None:
+            return outside_Ni.sum() / max(outside_Ni.numel(), 1)
+        return (outside_Ni & real_N.unsqueeze(1)).sum() / (real_N.sum() * x_Ni.shape[1]).clamp(min=1)
+
+    def _read(self) -> None:
+        """Warn if the share that was found in training is large. This waits for the device."""
+        if self not in _UNREAD:
+            return
+        share = float(_UNREAD.pop(self))
         if share > _FEW_OUTSIDE:
             _WARNED.add(self)
             fate = {"zero": "where its splines fade to zero", "clamp": "where its splines are constant",
@@ -216,8 +231,10 @@ class KANLayer(nn.Module):
                           f"{fate}; scale them into 'range', widen it, or set 'squash'", stacklevel=2)
 
     def train(self, mode: bool = True) -> KANLayer:
-        """Switch to training or evaluation mode; in training the inputs of the first batch are checked."""
-        if mode and not self.training and self not in _WARNED:
+        """Switch to training or evaluation mode; of the first batch in training the inputs are checked."""
+        if not mode:
+            self._read()
+        elif not self.training and self not in _WARNED:
             _SEEN.discard(self)
         return super().train(mode)
 
@@ -332,5 +349,6 @@ def _replay(module: KAN, inputs: Sequence[Tensor], case: Recorded) -> Mapping[st
 component = Encoder(
     "kan", KANConfig, KAN, rule="B _ -> B {width} | B [n] _ -> B [n] {width}", category="table",
     paper="arXiv:2404.19756",
+    exceptions={"waits: item": "only with 'update_every', which adapts the knots to samples in some steps"},
     reference={"release": Release(names={"layers.0": ""}, layout=_layout, read=_read, replay=_replay)},
 )

@@ -26,6 +26,7 @@ from fusionkit.api import (
     Release,
     TensorShape,
     fill_absent,
+    places_of,
     row_mask,
     running_statistics,
     shape_of,
@@ -183,7 +184,7 @@ class Hosted(nn.Module):
         if not training_norms(self):
             result = self.transform(image, table, heard_B)
             return result.where(row_mask(shown_B, result), 0.0)
-        rows = shown_B.nonzero().squeeze(1)
+        rows = places_of(present, 0)
         if len(rows) < 2:
             with running_statistics(self):
                 return Hosted.forward(self, image, table, present)

@@ -77,4 +77,5 @@ class Embrace(nn.Module):
 component = Fusion(
     "embrace", EmbraceConfig, Embrace, rule="*features: B _ -> B {width}",
     absent="drop", category="single-level", paper="arXiv:1904.09078", claims=("onnx",),
+    exceptions={"waits: multinomial": "in training the modality of a feature is drawn, and PyTorch checks the shares"},
 )

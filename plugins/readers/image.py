@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
-from fusionkit_plugins.blocks.deep_pictures import deep_png, tiff_pages
+from fusionkit_plugins.blocks.deep_pictures import deep_png, ome_pixel, tiff_pages
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -57,6 +57,10 @@ class ImageOptions(IntensityOptions):
         "first", description="Of a file with several pages or frames (TIFF, GIF, WebP): the `first`, or all of them as "
         "the depth of a `volume`; `size` then has three numbers."
     )
+    spacing_from: Literal["ome"] | None = Field(
+        None, description="`ome`: the size of a pixel is that of the OME description of a TIFF, which `spacing` "
+        "resamples by; without it pictures have none."
+    )
     clip: Window | None = Field(
         None, description="Two values that smaller and larger ones become, after the division by the largest of the "
         "bit depth; nothing is scaled."
@@ -69,6 +73,8 @@ class ImageOptions(IntensityOptions):
     def _windows_are_channels(self) -> ImageOptions:
         if self.channels == 3 and self.window_channels:
             raise ValueError("several windows make channels of their own; remove 'channels: 3'")
+        if self.spacing_from is not None and self.pages == "volume":
+            raise ValueError("'spacing_from' is of one picture, and pages lie at no known distance; remove 'pages'")
         if self.size is not None and len(self.size) != 2 + (self.pages == "volume"):
             raise ValueError("a picture has a height and a width, and a volume of pages a depth before them; write "
                              f"'size' with {2 + (self.pages == 'volume')} numbers")
@@ -132,7 +138,8 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     Shapes: (c, h, w), or with `pages: volume` (c, d, h, w); c is 1 for grey and 3 for colour. Units: 0..1. Pillow
     gives 16-bit colour at 8 bits, where neither tifffile nor SimpleITK is installed.
 
-    Raises: `ReadError` with `not-an-image`, `broken-image`, `too-large`, `pages-differ` or `needs-window`.
+    Raises: `ReadError` with `not-an-image`, `broken-image`, `too-large`, `pages-differ`, `no-geometry` or
+    `needs-window`.
     """
     picture = _decode(path, pages=options.pages == "volume")
     array = picture.stored
@@ -150,6 +157,7 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     # Colours are mixed neither as such nor as the grey that is made of them.
     by_colour = (("labels-by-colour", ""),) if len(picture.stored) == 3 and labels else ()
     facts = Facts(values=spread(array), bits=(picture.depth or 0).bit_length(), labels=labels,
+                  pixel=ome_pixel(path) if options.spacing_from == "ome" else (),
                   remarks=(*picture.remarks, *by_colour))
     array, facts = intensities(array, facts, options, unit=1.0 if options.window else 1 / (picture.depth or 1))
     if options.channels == 3 and array.shape[0] == 1:

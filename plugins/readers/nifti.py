@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from fusionkit_plugins.blocks.nifti_affine import Place, place_of
+from fusionkit_plugins.blocks.nifti_affine import Place, analyze_place, place_of
 from fusionkit_plugins.blocks.volume_files import VolumeFileOptions, advise_volumes
 from numpy.typing import NDArray
 from pydantic import Field
@@ -46,6 +46,9 @@ class NiftiOptions(VolumeFileOptions):
     """Options of the reader `nifti`."""
 
     frames: Frames = Field("all", description=FRAMES)
+    analyze: Literal["refuse", "las"] = Field(
+        "refuse", description="Analyze 7.5 and SPM volumes (.img with .hdr), which do not say how they lie: refused, "
+        "or taken to run from right to left, from back to front and from feet to head.")
 
 
 def shape(options: NiftiOptions) -> Sizes | None:
@@ -103,8 +106,9 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
                         fix='install "fusionkit[nifti]"') from None
     with ExitStack() as streams:
         image = _open(path, nibabel, streams)
-        _refuse(path, image, nibabel)
-        place = place_of(image.header, tuple(image.shape))
+        _refuse(path, image, nibabel, options.analyze)
+        place = place_of(image.header, tuple(image.shape)) if isinstance(image, nibabel.Nifti1Pair) else analyze_place(
+            image.affine)
         single = len(image.shape) == 3
         stored, affine = _canonical(image, place, nibabel, keep=options.orient == "keep")
     volume = np.ascontiguousarray(stored.T)
@@ -158,8 +162,13 @@ def _canonical(image: Any, place: Place, nibabel: Any, *, keep: bool) -> tuple[N
                         "copy or convert the file again; it is cut off or damaged") from None
 
 
-def _refuse(path: Path, image: Any, nibabel: Any) -> None:
-    if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti1Pair):
+def _refuse(path: Path, image: Any, nibabel: Any, analyze: str) -> None:
+    if not isinstance(image, nibabel.AnalyzeImage if analyze == "las" else nibabel.Nifti1Pair):
+        if isinstance(image, nibabel.AnalyzeImage):
+            raise ReadError("not-nifti", "it is an Analyze volume, which does not say how it lies",
+                            "left and right are exchanged where a wrong guess is made",
+                            "convert it to NIfTI with the tool that made it, or write 'analyze: las' if its rows run "
+                            "from right to left")
         other = misplaced(path, "not-nifti", "a NIfTI volume", packed=True)
         raise other or ReadError("not-nifti", f"it is a {type(image).__name__}, not a NIfTI volume",
                                  fix="convert it to .nii or .nii.gz")

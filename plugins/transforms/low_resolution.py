@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
+from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod, listed
 
 
 class LowResolutionConfig(TransformConfig):
@@ -36,7 +36,7 @@ class LowResolution(TransformMethod):
         mode = "bilinear" if values.dim() == 4 else "trilinear"
         sizes = values.shape[2:]
         made = []
-        for case, factor in zip(values.split(1), drawn["factor"].tolist(), strict=True):
+        for case, factor in zip(values.split(1), listed(drawn["factor"]), strict=True):
             coarse = interpolate(case, [max(1, round(size * factor)) for size in sizes], mode="area")
             made.append(interpolate(coarse, list(sizes), mode=mode, align_corners=False))
         return torch.cat(made)

@@ -40,7 +40,7 @@ def graph(tmp_path: Path) -> Path:
 def test_light_commands_import_no_torch(arguments: list[str]) -> None:
     code = ("import sys; from fusionkit.cli.parser import main\n"
             "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
-            "heavy = {'torch', 'timm', 'transformers', 'numpy', 'pydantic'} & set(sys.modules)\n"
+            "heavy = {'torch', 'timm', 'transformers', 'numpy', 'pydantic', 'monai'} & set(sys.modules)\n"
             "sys.exit(f'imported {heavy}' if heavy else 0)")
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -43,7 +43,13 @@ ROWS: list[tuple[Any, ...]] = [
     ("encoder.embed", {"categories": [3, 7], "width": 11, "dropout": 0.3}, [VECTOR]),
     ("encoder.embed", {"categories": [3], "width": 11}, [(1,)],
      {"gradients: input:table": "the numbers of categories choose embeddings, and have no gradient themselves"}),
-    *[("encoder.lstm", {"width": 8, "layers": layers}, [TOKENS]) for layers in (1, 2)],
+    *[(f"encoder.{name}", {"width": 8, "layers": layers}, [TOKENS]) for name in ("lstm", "gru") for layers in (1, 2)],
+    *[("encoder.grud", {"width": 6, "output": output, "delta_unit": "min"}, [TOKENS])
+      for output in ("vector", "tokens")],
+    *[("encoder.mtand", {"width": 6, "reference": 3, "heads": heads}, [TOKENS]) for heads in (1, 2)],
+    *[("encoder.transformer", {"width": 8, "heads": 2, "layers": 1, "output": output, "dropout": 0.3}, [TOKENS])
+      for output in ("vector", "tokens")],
+    ("encoder.strats", {"width": 6, "scale": True, "norm": "layer", "variable_dropout": 0.3}, [TOKENS]),
     *[("encoder.strats", {"width": 6, "output": output, "dropout": dropout}, [TOKENS])
       for output in ("vector", "tokens") for dropout in (0.0, 0.3)],
     *[("encoder.text_embed", {"width": 8, "positions": positions, "dropout": 0.3}, [TOKENS])
@@ -56,6 +62,23 @@ ROWS: list[tuple[Any, ...]] = [
        [(2, 9, 17, 13)])
       for depth, output, options in ((10, "pooled", {"preset": "medicalnet"}), (50, "map", {}),
                                      (18, "taps", {"shortcut": "A"}))],
+    *[("encoder.nnunet", {"features_per_stage": [4, 6], "strides": [1, 2], "output": output, **options}, [sizes])
+      for output, options, sizes in (
+          ("taps", {"kernel_sizes": [3, 1], "n_conv_per_stage": [1, 2], "conv_bias": False}, (2, 5, 11, 7)),
+          ("map", {"network": "residual", "n_blocks_per_stage": [1, 2], "conv_bias": False}, (2, 6, 14, 10)),
+          ("pooled", {}, IMAGE))],
+    *[("encoder.monai", {"network": network, "features": features, **options}, [sizes])
+      for network, features, options, sizes in (
+          ("densenet121", "taps", {"width": 6, "blocks": [1, 2, 1], "growth": 3, "bottleneck": 2}, (2, 13, 17, 19)),
+          ("densenet121", "map", {"width": 6, "blocks": [1, 1], "growth": 3}, (3, 17, 19)),
+          ("seresnet50", "pooled", {"blocks": [1, 1, 1, 1]}, (1, 17, 13)),
+          ("swin", "pooled", {"width": 6, "blocks": [2, 1, 1, 1], "heads": [1, 2, 3, 1], "window": 2}, (2, 9, 17, 13)),
+          ("swin", "taps", {"width": 6, "blocks": [1, 1, 1, 1], "heads": [1, 1, 1, 1], "v2": True}, (2, 37, 13)),
+          ("segresnet", "map", {"blocks": [1, 1]}, (2, 5, 11, 7)),
+          ("segres_encoder", "taps", {"width": 5, "blocks": [1, 2], "norm": "instance"}, (2, 5, 11, 7)),
+          ("vit", "map", {"width": 6, "blocks": [2], "heads": [3], "patch": [2, 3, 5]}, (2, 6, 9, 5)),
+          ("vit", "pooled", {"width": 6, "blocks": [1], "heads": [2], "patch": [5], "class_token": True, "pool": "cls"},
+           (3, 10, 15)))],
     *[(TIMM, {"model": "test_resnet", "features": features}, [(3, 37, 41)]) for features in ("pooled", "map", "taps")],
     *[("encoder.each_slice", {"encoder": {"use": "encoder.conv", "with": {"widths": [3], "output": output}},
                               "along": along, "recompute": True}, [VOLUME])

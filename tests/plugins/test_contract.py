@@ -18,7 +18,8 @@ from fusionkit.testing.faults import Finding
 
 REGISTRY = discover()
 TRACED = {name for name, check in CHECKS.items() if check.on in ("first", "mapped")}
-OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "device", "memory", "channels-last"}
+OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "device", "waits", "memory",
+                    "channels-last"}
 """Checks that do not depend on a row: what they look at, the kit's own choices of options show as well."""
 OF_THE_FIRST_ROW = {"state", "copies", "memory"}
 """Those of them that are quick: code is followed (compile, export, onnx) in the full tier alone."""
@@ -29,9 +30,12 @@ OF_EVERY_ROW = {"ports", "rule", "values", "gradients"}
 
 
 SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5},
-           "encoder.resnet3d": {"depth": 10, "width": 4},
+           "encoder.resnet3d": {"depth": 10, "width": 4}, "encoder.nnunet": {"features_per_stage": [4, 6]},
            "fusion.healnet": {"width": 8, "latents": 3, "depth": 2, "cross_heads": 2, "heads": 2}}
 """Where the example that users are shown is a large network: a small one, which every check is done on."""
+
+IMPORTED_FOR_SECONDS = {"encoder.monai"}
+"""What imports a large package for several seconds: of the full tier alone; the quick one has its recorded numbers."""
 
 
 @cache
@@ -54,7 +58,8 @@ def kit_of_row(place: int) -> Kit:
 def cases() -> Iterator[object]:
     for name in (entry.id for entry in REGISTRY.entries if entry.package == "fusionkit"):
         for check in checks_of(component_of(name)):
-            yield pytest.param(name, check, id=f"{name}: {check}")
+            yield pytest.param(name, check, id=f"{name}: {check}",
+                               marks=pytest.mark.slow if name in IMPORTED_FOR_SECONDS else ())
 
 
 def cases_of_rows() -> Iterator[object]:
@@ -71,7 +76,8 @@ def cases_of_rows() -> Iterator[object]:
             if (not first and check in OF_EVERY_LAYOUT) or (seen[row.id] > 5 and check not in OF_EVERY_ROW):
                 continue
             if check not in OF_THE_COMPONENT | TRACED or (first and check in OF_THE_FIRST_ROW):
-                yield pytest.param(place, check, id=f"{row}: {check}", marks=() if first else pytest.mark.slow)
+                quick = first and row.id not in IMPORTED_FOR_SECONDS
+                yield pytest.param(place, check, id=f"{row}: {check}", marks=() if quick else pytest.mark.slow)
 
 
 def held(finding: Finding) -> bool:
@@ -83,6 +89,8 @@ def test_a_component_holds_to_the_contract(name: str, check: str) -> None:
     finding = kit_of(name).finding(check)
     # Not "not probed" either: some checks are done here alone, and not on the table's rows.
     assert held(finding), f"\n{finding}"
+    # A caution to others; ours declare what waits, with its reason.
+    assert check != "waits" or "waits for the GPU" not in finding.seen, f"\n{finding}"
 
 
 @pytest.mark.parametrize(("place", "check"), list(cases_of_rows()))

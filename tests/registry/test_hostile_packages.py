@@ -217,6 +217,23 @@ def test_an_import_is_tried_once_for_its_version_and_its_files(install: Install,
     assert len(tried) == 3
 
 
+def test_what_takes_too_long_to_be_tried_is_tried_once_and_known_once_it_was_imported(
+        install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("acme-lungs", catalogue="  encoder.acme: {at: acme_lungs.acme}")
+    tried: list[str] = []
+    monkeypatch.setattr(trial, "_tried", tried.append)  # which gives None: not decided in time
+    monkeypatch.setattr(trial, "_undecided", set())
+    assert trial.crash_of("acme_lungs", "1.5") == trial.crash_of("acme_lungs", "1.5") == ""
+    assert tried == ["acme_lungs"]
+    assert not (tmp_path / "imports.json").exists()
+    assert "encoder.acme" in discover().ids
+    assert tried == ["acme_lungs"]
+    assert json.loads((tmp_path / "imports.json").read_text())["acme_lungs"][-1] == ""
+    del sys.modules["acme_lungs"]
+    assert trial.crash_of("acme_lungs", "1.5") == ""  # as another command finds it
+    assert tried == ["acme_lungs"]
+
+
 @pytest.mark.parametrize("content", ["[]", '{"acme_lungs": 7}', '{"acme_lungs": []}', "\0", '{"acme_lungs": [null]}'])
 def test_a_damaged_record_of_imports_is_written_again(install: Install, tmp_path: Path, content: str) -> None:
     install("acme-lungs", "")

@@ -11,7 +11,7 @@ from made_packages import installed, write
 
 from fusionkit.cli.parser import main
 from fusionkit.errors import GraphError
-from fusionkit.testing.faults import Finding
+from fusionkit.testing.faults import Fault, Finding
 from fusionkit.testing.packages.check import check_package
 from fusionkit.testing.scaffold.generate import package_files
 
@@ -232,6 +232,18 @@ def test_many_components_have_a_line_each(tmp_path: Path, capsys: pytest.Capture
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[2:7]] == [
         ["encoder.e0", "2"], ["encoder.e1", "2"], ["encoder.e2", "2"], ["encoder.e3", "1", "rows"], ["encoder.e4", "2"]]
+
+
+def test_the_command_checks_one_component_by_its_id(capsys: pytest.CaptureFixture[str],
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusionkit.testing.packages.component.import_faults", lambda modules, package: {
+        modules[0]: Fault(f"importing {modules[0]} of {package} prints 'loud'", "print nothing", "somewhere.py:1")})
+    assert main(["plugins", "check", "metric.accuracy"]) == 1
+    told = capsys.readouterr().out
+    assert "importing fusionkit_plugins.metrics.accuracy of fusionkit prints 'loud'" in told
+    assert re.search(r"^[0-9]+ ok, 1 failed, 0 excepted, 0 not probed$", told, re.M)
+    assert main(["plugins", "check", "encoder.comv"]) == 2
+    assert "did you mean 'encoder.conv'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["fusionkit-broken", "fusionkit_broken", "Fusionkit.Broken", "broken"])

@@ -1,4 +1,4 @@
-"""`fusionkit plugins check PACKAGE`: an installed package checked against the contract, as a table and in detail."""
+"""`fusionkit plugins check`: an installed package or one component checked against the contract, as a table."""
 
 from __future__ import annotations
 
@@ -14,23 +14,28 @@ from fusionkit.interface.console import Console
 if TYPE_CHECKING:
     from fusionkit.testing.faults import Finding
 
-SUMMARY = "Check an installed plugin package against the contract."
+SUMMARY = "Check an installed plugin package, or one component, against the contract."
 _RESULTS = ("ok", "failed", "excepted", "not probed")
 _FEW = 3  # components whose every check has a line of its own
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
-    parser.add_argument("package", metavar="PACKAGE", help="the name of an installed package, for example fusionkit")
+    parser.add_argument("package", metavar="PACKAGE", help="the name of an installed package, for example fusionkit, "
+                                                           "or the id of a component, for example encoder.conv")
 
 
 def run(args: Namespace, console: Console) -> int:
     """Run every check, then report all of them; 1 if a check failed."""
+    from fusionkit.components.kinds import KINDS
     from fusionkit.registry.guard import output_apart
     from fusionkit.testing.packages.check import check_package
+    from fusionkit.testing.packages.component import check_component
 
+    kind, dot, _ = args.package.partition(".")
+    check = check_component if dot and kind in KINDS else check_package
     with console.progress("checking") as update, output_apart():
-        findings = check_package(args.package, update)
+        findings = check(args.package, update)
     show(findings, console)
     failed = any(finding.result == "failed" for finding in findings)
     console.data({"package": args.package, "passed": not failed, "findings": [f.as_json() for f in findings]})

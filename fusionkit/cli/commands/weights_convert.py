@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,13 +71,21 @@ def _show(conversion: Conversion, output: Path, console: Console) -> None:
         rows.append([node, str(used), str(missing), f"{output.name}#{node}"])
     console.table(["node", "used", "missing", "weights"], rows, right=(1, 2))
     console.line()
+    read = len(set(report.used.values()))
+    console.line(f"used {read} of {read + len(report.unused) + len(report.unexpected)} tensors")
     for label, names in (("missing in the checkpoint", report.missing),
                          ("in the checkpoint, unused by design", report.unused),
                          ("in the checkpoint, unexpected", report.unexpected),
                          ("nodes that the checkpoint does not cover", list(conversion.uncovered))):
         if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            console.line(f"{label} ({len(names)}): {', '.join(names[:_SHOWN])}{more}")
+            shown = _grouped(names) if len(names) > _SHOWN and names is not report.missing else names
+            more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+            console.line(f"{label} ({len(names)}): {', '.join(shown[:_SHOWN])}{more}")
+
+
+def _grouped(names: Sequence[str]) -> list[str]:
+    """The first parts of names, with how many begin with each: 'decoder (24)'."""
+    return [f"{first} ({count})" for first, count in Counter(name.partition(".")[0] for name in names).items()]
 
 
 def _as_json(conversion: Conversion, output: Path) -> dict[str, Any]:

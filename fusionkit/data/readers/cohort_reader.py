@@ -62,9 +62,10 @@ class Sequences:
 
     `arrays` has one for each row, None for a case without the input: of `text` int64 (n,), ids below `kinds`; of
     `events` floating (n, 3), hours, variable below `kinds` and value; of `series` floating (n, 2 kinds + 1), values, 1
-    or 0 for observed or not, and the time. `names` are those of the variables from 2, or of the channels, and are kept
-    with a run. With `scaled` values are standardised by the training cases. `record` must be the same for later cases:
-    a hash of each file that decides what an id means.
+    or 0 for observed or not, and the time; of `tokens` floating (n, kinds), NaN for what is not known. `names` are
+    those of the variables from 2, of the channels or of the columns, and are kept with a run. With `scaled` values are
+    standardised by the training cases, except those of the kinds that are `fixed`. `record` must be the same for later
+    cases: a hash of each file that decides what an id means. So must `units`, by variable, where both have one.
     """
 
     arrays: tuple[NDArray[Any] | None, ...]
@@ -74,6 +75,8 @@ class Sequences:
     advice: tuple[Advice, ...] = ()
     names: tuple[str, ...] = ()
     scaled: bool = False
+    fixed: tuple[int, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def faulty(self) -> frozenset[int]:

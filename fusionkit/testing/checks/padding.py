@@ -36,6 +36,12 @@ def fits(probe: Probe) -> bool:
     return _masked(probe) is not None
 
 
+def with_padding(probe: Probe) -> tuple[Probe, dict[str, Any]] | None:
+    """The probe with masked tokens and the keyword `valid` for a batch of it; None where it has none."""
+    masked = _masked(probe)
+    return None if masked is None else (masked, _keywords(masked, _valid(masked)))
+
+
 @dataclass(frozen=True)
 class _Trial:
     """The results of a call, as far as they are of tokens that are real, and the gradients of weights and inputs."""

@@ -72,7 +72,7 @@ def _wrong(component: Reader, found: object, cases: CohortCases) -> Fault | None
         return Fault("no case of its sample has the input", "write a study of a few cases that have it")
     for array in there:
         if component.gives != "text":
-            width = 3 if component.gives == "events" else 2 * found.kinds + 1
+            width = {"events": 3, "tokens": found.kinds}.get(component.gives, 2 * found.kinds + 1)
             if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != width or not array.size:
                 return Fault(f"it gives {array.dtype} {list(array.shape)}", f"give floating (n, {width}), and None "
                              "where n would be 0")

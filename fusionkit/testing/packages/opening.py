@@ -21,7 +21,7 @@ from fusionkit.registry.catalogue import Catalogue, Entry, read_catalogue
 from fusionkit.registry.entry_points import name_of, version_of
 from fusionkit.registry.guard import guarded
 from fusionkit.registry.providers import HookAnswers, call_hooks
-from fusionkit.registry.trial import crash_of
+from fusionkit.registry.trial import crash_of, survived
 from fusionkit.testing.distributions import place_of_project
 from fusionkit.testing.faults import Finding
 
@@ -81,6 +81,7 @@ def _load(distribution: Distribution, point: EntryPoint) -> ModuleType:
     try:
         with guarded(name_of(distribution)):
             module = point.load()
+        survived(point.module, version_of(distribution))
     except Exception as caught:
         error = caught.cause if isinstance(caught, StoppedError) else caught
         seen = f"{point.value} does not import: {raised(error)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -90,6 +91,31 @@ def test_volumes_lie_where_nibabel_and_simpleitk_have_them(reader: str, name: st
     assert np.array_equal(np.sort(turned.ravel()), np.sort(found.ravel()))
     corner = np.linalg.inv(placed.grid.affine) @ wanted.affine @ [3, 4, 5, 1]
     assert turned[0][tuple(np.rint(corner[:3]).astype(int))] == found[0, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("unit", "mm"), [
+    ('PhysicalSizeXUnit="nm"', 0.0005), ("", 0.5), ('PhysicalSizeXUnit="µm"', 0.5)])
+def test_a_pixel_has_the_size_that_ome_says(unit: str, mm: float, tmp_path: Path) -> None:
+    about = f'<OME><Pixels SizeX="5" PhysicalSizeX="500" {unit} PhysicalSizeY="0.25" PhysicalSizeYUnit="mm"/></OME>'
+    Image.new("L", (5, 7)).save(tmp_path / "a.tif", tiffinfo={270: about.encode()})
+    assert read("image", tmp_path / "a.tif", spacing_from="ome")[1].pixel == pytest.approx((0.25, mm))
+    assert read("image", tmp_path / "a.tif")[1].pixel == ()
+    Image.new("L", (5, 7)).save(tmp_path / "b.tif", tiffinfo={270: about.replace('"mm"', '"pixel"')})
+    for other in (tmp_path / "b.tif", FOLDER / "g16.tif", FOLDER / "g8.png"):
+        with pytest.raises(ReadError, match="no OME description"):
+            read("image", other, spacing_from="ome")
+    with pytest.raises(ValueError, match="no known distance"):
+        ImageOptions(path="a", pages="volume", spacing_from="ome")
+
+
+def test_an_analyze_volume_is_taken_as_las_where_that_is_written() -> None:
+    affine = json.loads((FOLDER / "expected.json").read_text())["analyze.img"]["affines"]["nibabel"]
+    kept, facts = read("nifti", FOLDER / "analyze.img", analyze="las", orient="keep")
+    assert np.array_equal(kept[0], ARRAYS["volume"]) and facts.grid is not None
+    assert facts.grid.code == "LAS" and facts.grid.apart(Grid.of_file(np.array(affine), (4, 5, 6))) < 1e-4
+    assert np.array_equal(read("nifti", FOLDER / "analyze.img", analyze="las")[0], kept[..., ::-1])
+    with pytest.raises(ReadError, match="does not say how it lies"):
+        read("nifti", FOLDER / "analyze.img")
 
 
 @pytest.mark.parametrize(("reader", "name", "code"), [

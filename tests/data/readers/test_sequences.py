@@ -151,3 +151,94 @@ def test_times_are_iso_or_numbers_of_a_unit(cell: str, unit: str | None, hours: 
 def test_what_may_be_two_times_is_none(cell: str, unit: str | None) -> None:
     with pytest.raises(UnknownTimeError):
         hours_of(cell, unit)
+
+
+STORED = "stay,hour,what,amount,storetime,valueuom\na,1,k,4,1.5,mmol/L\na,2,k,5,11,mmol/L\nb,15,k,3,15,mmol/L\n"
+
+
+def test_a_value_that_became_known_after_the_index_is_after_it(tmp_path: Path) -> None:
+    doubted = study(tmp_path, labs=STORED)
+    said = next(warning for warning in doubted.warnings if warning.code == "known-later")
+    assert "in 2 of 3 rows; 1 events that are read are after their index by it" in said.message
+    with pytest.raises(DataError, match=r"1, in 1 of 4 cases; 1 of them became known after it, by 'storetime'"):
+        study(tmp_path, "known: storetime", STORED)
+    cohort = study(tmp_path, "known: storetime, after: drop", STORED)
+    assert cohort.gathered["labs"].arrays[0].tolist() == [[-9, 2, 4]]
+    blank = study(tmp_path, "known: storetime", STORED.replace("11,mmol", ",mmol"))
+    assert "known-blank" in {warning.code for warning in blank.warnings}
+    assert "known-later" not in {warning.code for warning in study(tmp_path, labs=LABS).warnings}
+
+
+@pytest.mark.parametrize(
+    ("cell", "more", "value"),
+    [("72,mg/dL", "convert: {k: {mg/dL: 0.0555}}", 3.996), ("39.2,degF", "convert: {k: {degF: [0.5, -16]}}", 3.6)],
+)
+def test_units_are_converted_by_variable(cell: str, more: str, value: float, tmp_path: Path) -> None:
+    labs = f"stay,hour,what,amount,valueuom\na,1,k,{cell}\na,2,k,5,mmol/L\n"
+    with pytest.raises(DataError, match=r"(?s)'k' has several units.*write the factor"):
+        study(tmp_path, "unit: valueuom", labs)
+    found = study(tmp_path, f"unit: valueuom, {more}", labs).gathered["labs"]
+    assert np.allclose(found.arrays[0], [[-9, 2, value], [-8, 2, 5]]) and found.units == {"k": "mmol/L"}
+
+
+def test_a_later_case_in_another_unit_is_refused(tmp_path: Path) -> None:
+    cohort = study(tmp_path, "unit: valueuom", STORED)
+    kept = Preprocessing.from_json(cohort.fit(cohort.split_rows("train")).to_json())
+    other = STORED.replace("mmol/L", "mg/dL")
+    with pytest.raises(DataError, match=r"(?s)'k' is in mg/dL .preprocessing-differs.*in training it was in mmol/L"):
+        study(tmp_path, "unit: valueuom", other, preprocessing=kept)
+    found = study(tmp_path, "unit: valueuom, convert: {k: {mg/dL: 0.5}}", other, preprocessing=kept)
+    assert found.gathered["labs"].arrays[0][0, 2] == 2
+    with pytest.raises(DataError, match="'k' is to be in g, and is not"):
+        study(tmp_path, "unit: valueuom, names: {k: {unit: g}}", STORED)
+
+
+def test_units_that_are_not_read_are_told_of_where_they_differ(tmp_path: Path) -> None:
+    mixed = STORED.replace("15,mmol/L", "15,mg/dL")
+    said = {warning.code: warning.message for warning in study(tmp_path, labs=mixed).warnings}
+    assert "'valueuom' has several units for 1 variables, such as 2 in mmol/L, 1 in mg/dL" in said["units-unread"]
+    assert "units-unread" not in {warning.code for warning in study(tmp_path, labs=STORED).warnings}
+
+
+def test_values_out_of_their_range_are_told_of_by_share(tmp_path: Path) -> None:
+    labs = f"{LABS}a,2.5,k,9999\n"
+    cohort = study(tmp_path, "names: {k: {range: [0, 30]}}", labs)
+    said = next(warning for warning in cohort.warnings if warning.code == "out-of-range")
+    assert "1 of 6 of 'k' (17 %)" in said.message and cohort.gathered["labs"].arrays[0][:, 2].max() == 9999
+    dropped = study(tmp_path, "names: {k: {range: [0, 30]}}, outside: drop", labs).gathered["labs"]
+    assert dropped.arrays[0][:, 2].max() == 4.6
+
+
+def test_a_category_is_a_variable_of_its_own(tmp_path: Path) -> None:
+    labs = "stay,hour,what,amount\na,1,rhythm,AF\na,2,k,4\nb,15,rhythm,sinus\nb,16,rhythm,AF\nd,9,rhythm,VT\n"
+    cohort = study(tmp_path, "names: {k: {}, rhythm: {kind: category}}", labs)
+    found = cohort.gathered["labs"]
+    assert found.names == ("k", "rhythm=AF", "rhythm=sinus") and found.arrays[3].tolist() == [[-1, 1, 1]]
+    fit = cohort.fit(cohort.split_rows("train")).sequence("labs")
+    assert prepared(found.arrays[0], fit).tolist() == [[-9, 3, 1], [-8, 2, 0]]
+    with pytest.raises(DataError, match=r"(?s)'AF' of 'rhythm' is no number.*kind: category"):
+        study(tmp_path, "least: 0.5", labs)
+
+
+def test_dates_of_another_form_are_read_by_it() -> None:
+    assert hours_of("02.01.1970 06:00", None, "%d.%m.%Y %H:%M")[0] == 30
+    with pytest.raises(UnknownTimeError, match="time_format"):
+        hours_of("1970-01-02T06:00", None, "%d.%m.%Y %H:%M")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("time_format: '%d.%m.%Y'", "write one"),
+        ("convert: {k: {mg: 2}}", "only with 'unit'"),
+        ("unit: u, names: [na], convert: {k: {mg: 2}}", "'names' lacks"),
+        ("unit: u, names: {k: {unit: mg}}, convert: {k: {mg: 2}}", "which is its unit"),
+        ("names: {k: {kind: category, range: [0, 1]}}", "no unit and no range"),
+        ("names: {k: {values: [1]}}", "kind: category"),
+        ("names: {k: {range: [2, 1]}}", "ends before it begins"),
+        ("window: [-4h, 1h]", "what comes later"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(more: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=said):
+        study(tmp_path, more)

@@ -1,4 +1,4 @@
-"""`encoder.lstm` and `encoder.strats`: numbers of the published code, and what is not observed is unread."""
+"""Encoders of events and of series: numbers of the published code, and what is not observed is unread."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fusionkit_plugins.encoders.gru import GRU, GRUConfig
+from fusionkit_plugins.encoders.grud import GRUD, GRUDConfig
 from fusionkit_plugins.encoders.lstm import LSTM, LSTMConfig
+from fusionkit_plugins.encoders.mtand import MTAND, MTANDConfig
 from fusionkit_plugins.encoders.strats import Strats, StratsConfig
+from fusionkit_plugins.encoders.transformer import Transformer, TransformerConfig
 from networks import build
-from torch import Tensor
+from torch import Tensor, nn
 
-from fusionkit.api import Events, MaskedEvents, MaskedTokens, Series
+from fusionkit.api import Events, MaskedEvents, MaskedSeries, MaskedTokens, Series
 from fusionkit.conversion.verification.state_form import filled
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "encoders"
@@ -64,12 +68,93 @@ def strats(weights: dict[str, Tensor], output: str) -> Strats:
 @pytest.mark.parametrize(("output", "recorded_as"), [("vector", "out_pooled"), ("tokens", "out_context")])
 def test_events_become_what_the_published_network_makes_of_them(output: str, recorded_as: str) -> None:
     arrays, weights = recorded("strats")
-    events = Events(torch.tensor(arrays["input1"]), torch.tensor(arrays["input2"]), torch.tensor(arrays["input0"]))
+    # The recording's times are in -1..1 already.
+    hours = (torch.tensor(arrays["input1"]) - 1) * 24
+    events = Events(hours, torch.tensor(arrays["input2"]), torch.tensor(arrays["input0"]))
     valid = torch.tensor(arrays["input3"]).bool()
     with torch.no_grad():
         found = strats(weights, output)(events, valid)
     found = found if output == "vector" else found * valid[..., None]
     assert torch.allclose(found, torch.tensor(arrays[recorded_as]), atol=1e-5)
+
+
+def linear(weight: Tensor, bias: Tensor | None = None) -> dict[str, Tensor]:
+    """The tensors of a layer of ours, of a matrix that the release multiplies from the right."""
+    return {"weight": weight.T} | ({} if bias is None else {"bias": bias.flatten()})
+
+
+def grud(weights: dict[str, Tensor], output: str) -> GRUD:
+    module = GRUD(GRUDConfig(width=6, output=output), [MaskedSeries((5, 4), ("x",))])
+    release = {name.removeprefix("cell."): tensor for name, tensor in weights.items()}
+    layers = {
+        "forget": linear(release["W_gamma_h"], release["b_gamma_h"]),
+        "value": linear(torch.cat([release[f"W{gate}"] for gate in ("_z", "_r", "")], 1)),
+        "missing": linear(torch.cat([release[f"V{gate}"] for gate in ("_z", "_r", "")], 1),
+                          torch.cat([release[f"b{gate}"] for gate in ("_z", "_r", "")], 1)),
+        "gates": linear(torch.cat([release["U_z"], release["U_r"]], 1)), "new": linear(release["U"])}
+    module.load_state_dict({"fade": release["W_gamma"][0], "fade_bias": release["b_gamma"][0]} | {
+        f"{layer}.{part}": tensor for layer, parts in layers.items() for part, tensor in parts.items()})
+    return module.eval()
+
+
+@pytest.mark.parametrize(("output", "recorded_as"), [("vector", "out_last"), ("tokens", "out_states")])
+def test_states_decay_as_in_the_published_network(output: str, recorded_as: str) -> None:
+    arrays, weights = recorded("grud")
+    series = Series(torch.tensor(arrays["input0"]), torch.tensor(arrays["input1"]) > 0, torch.tensor(arrays["times"]))
+    module = grud(weights, output)
+    with torch.no_grad():
+        found = module(series)
+        assert torch.allclose(found, torch.tensor(arrays[recorded_as]), atol=1e-5)
+        # Padding in front of the steps and between them is not read.
+        place = torch.tensor([1, 2, 4, 5, 7])
+        padded = Series(*(torch.full((2, 8, *part.shape[2:]), 7, dtype=part.dtype).index_copy(1, place, part)
+                          for part in series))
+        valid = torch.zeros(2, 8, dtype=torch.bool).index_fill(1, place, True)
+        again = module(padded, valid)
+        assert torch.allclose(again if output == "vector" else again[:, place], found, atol=1e-6)
+
+
+def test_channels_are_asked_for_near_each_time_as_in_the_published_network() -> None:
+    arrays, weights = recorded("mtand")
+    module = MTAND(MTANDConfig(width=12, reference=6, span=48, time_width=8, heads=2), [MaskedSeries((5, 4), ("x",))])
+    names = {"linear": "linear", "periodic": "periodic", "query": "att.linears.0", "key": "att.linears.1",
+             "join": "att.linears.2"}
+    module.load_state_dict({f"{own}.{part}": weights[f"{name}.{part}"] for own, name in names.items()
+                            for part in ("weight", "bias")})
+    hours = torch.tensor(arrays["input2"]) * 48
+    series = Series(torch.tensor(arrays["input0"]), torch.tensor(arrays["input1"]) > 0, hours)
+    with torch.no_grad():
+        assert torch.allclose(module(series), torch.tensor(arrays["out_tokens"]), atol=1e-5)
+
+
+def test_a_transformer_is_told_the_time_of_a_step_and_not_its_place() -> None:
+    torch.manual_seed(3)
+    module = Transformer(TransformerConfig(width=8, heads=2, layers=1), [MaskedSeries((5, 3), ("x",))]).eval()
+    series = Series.unpacked(cases()["vitals"])
+    order = torch.tensor([3, 0, 4, 1, 2])
+    with torch.no_grad():
+        found = module(series)
+        assert torch.allclose(module(Series(*(part[:, order] for part in series))), found, atol=1e-6)
+        assert not torch.allclose(module(series._replace(time=2 * series.time)), found, atol=1e-3)
+
+
+def test_a_gru_is_that_of_torch() -> None:
+    torch.manual_seed(3)
+    module, whole = GRU(GRUConfig(width=5, layers=2), [MaskedTokens((7, 3), ("x",))]), nn.GRU(3, 5, 2, batch_first=True)
+    whole.load_state_dict({name: module.weights[name] for name in whole.state_dict()})
+    steps = torch.randn(2, 7, 3)
+    with torch.no_grad():
+        assert torch.allclose(module(steps), whole(steps)[0][:, -1], atol=1e-6)
+        assert torch.allclose(module(steps, torch.arange(7).expand(2, 7) > 3), whole(steps[:, 4:])[0][:, -1], atol=1e-6)
+
+
+def test_in_training_whole_variables_of_a_case_are_left_out() -> None:
+    torch.manual_seed(3)
+    module = Strats(StratsConfig(width=4, layers=1, variable_dropout=0.9), [MaskedEvents((6, 3), ("x",))])
+    events = Events(torch.zeros(500, 1), torch.ones(500, 1, dtype=torch.int64), torch.ones(500, 1))
+    with torch.no_grad():
+        assert 0.05 < float(module(events).abs().sum(1).gt(0).float().mean()) < 0.15
+        assert bool(module.eval()(events).abs().sum(1).gt(0).all())
 
 
 GRAPH = """
@@ -80,7 +165,12 @@ inputs:
 nodes:
   chemistry: {use: encoder.strats, from: labs, with: {width: 4, layers: 1}}
   course: {use: encoder.lstm, from: vitals, with: {width: 4}}
-  both: {use: fusion.mean, from: [chemistry, course]}
+  decaying: {use: encoder.grud, from: vitals, with: {width: 4}}
+  nearby:
+    from: vitals
+    chain: [{use: encoder.mtand, with: {width: 6, reference: 3}}, {use: encoder.gru, with: {width: 4}}]
+  attended: {use: encoder.transformer, from: vitals, with: {width: 4, heads: 2, layers: 1}}
+  both: {use: fusion.mean, from: [chemistry, course, decaying, nearby, attended]}
   result: {use: head.regress, from: both, with: {values: [y]}}
 """
 

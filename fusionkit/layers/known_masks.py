@@ -1,0 +1,101 @@
+"""Masks on a device whose values the CPU knows too, so that nobody waits for the device to ask which rows are present.
+
+Which inputs a case has is known on the CPU when its batch is made. A mask that is copied to a device keeps what it was
+copied from, and masks that are computed from such masks are computed on the CPU as well, where that takes no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_NAME = "known_on_cpu"
+
+
+def sent(mask: Tensor, device: torch.device | str, non_blocking: bool = False) -> Tensor:
+    """A mask, or indices, on a device, with what the CPU knows of it."""
+    there = mask.to(device, non_blocking=non_blocking)
+    known = on_cpu(mask)
+    return there if known is None else kept(there, known)
+
+
+def kept(mask: Tensor, known: Tensor) -> Tensor:
+    """The mask, which has these values on the CPU; the same values with another shape are fine."""
+    if mask.device.type not in ("cpu", "meta") and not torch.compiler.is_compiling():
+        # Changed in place later, it would no longer be what is known of it.
+        setattr(mask, _NAME, (known, _version(mask)))
+    return mask
+
+
+def constant(value: bool, sizes: Sequence[int], device: torch.device) -> Tensor:
+    """A mask of all True, or of all False."""
+    mask = torch.full(tuple(sizes), value, dtype=torch.bool, device=device)
+    return mask if device.type in ("cpu", "meta") else kept(mask, torch.full(tuple(sizes), value, dtype=torch.bool))
+
+
+def on_cpu(mask: Tensor) -> Tensor | None:
+    """The values of a mask on the CPU; None where only the device knows them."""
+    if mask.device.type == "cpu":
+        return mask
+    if torch.compiler.is_compiling():
+        return None
+    known, version = getattr(mask, _NAME, (None, None))
+    return known if version == _version(mask) else None
+
+
+def places_of(mask: Tensor, column: int | None = None) -> Tensor:
+    """The places at which a mask is True, in order, on its device.
+
+    Without waiting for the device where the CPU knows them: `x[places_of(mask)]` in place of `x[mask]`.
+
+    Shapes: (B,) gives (n,), and (B, N) the n places in it flattened, or those in one `column`; int64.
+    """
+    known = on_cpu(mask)
+    asked = mask if known is None else known
+    if column is not None:
+        asked = asked[:, column]
+    return sent(asked.flatten().nonzero().squeeze(1), mask.device, non_blocking=True)
+
+
+def listed(rows: Tensor) -> list[Any]:
+    """The values of a mask or of indices as a list, without waiting for the device where the CPU knows them."""
+    known = on_cpu(rows)
+    found: list[Any] = (rows if known is None else known).tolist()
+    return found
+
+
+def told(values: Any, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Numbers of the CPU as a tensor on a device, which `torch.tensor(values, device=device)` would wait for."""
+    return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)
+
+
+def computed(rule: Callable[..., Tensor], *masks: Tensor) -> Tensor:
+    """`rule(*masks)`, known on the CPU if all of them are."""
+    made = rule(*masks)
+    if made.device.type in ("cpu", "meta"):
+        return made
+    known = [on_cpu(mask) for mask in masks]
+    return made if any(part is None for part in known) else kept(made, rule(*known))
+
+
+def any_of(masks: Sequence[Tensor]) -> Tensor:
+    """Where any of several masks (B,) is True: (B,)."""
+    return computed(lambda *parts: torch.stack(parts).any(0), *masks)
+
+
+def all_of(masks: Sequence[Tensor]) -> Tensor:
+    """Where all of several masks (B,) are True: (B,)."""
+    return computed(lambda *parts: torch.stack(parts).all(0), *masks)
+
+
+def both(first: Tensor, second: Tensor) -> Tensor:
+    """Where two masks are True, with the sizes that broadcasting gives."""
+    return computed(torch.logical_and, first, second)
+
+
+def _version(mask: Tensor) -> int:
+    """How often a tensor was changed in place, which tensors of inference mode do not count."""
+    return 0 if mask.is_inference() else mask._version

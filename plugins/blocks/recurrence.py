@@ -1,0 +1,72 @@
+"""Recurrent networks over steps that may be padded, and the order in which they read them. Contains no component."""
+# Axes: B batch, t steps, c features of a step, w width of a state.
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.api import Series, TensorShape
+
+_PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def features_of_step(shape: TensorShape) -> int:
+    """How many numbers a step of this input has: of a series its values, and which of them were observed."""
+    return shape.width * (2 if shape.layout == "series" else 1)
+
+
+def steps_of(series: Series | Tensor) -> Tensor:
+    """The steps (B, t, c): of a series the values and 1 or 0 for observed or not, tokens as they are."""
+    if isinstance(series, Tensor):
+        return series
+    return torch.cat([series.values, series.observed.to(series.values.dtype)], 2)
+
+
+def order_of(valid_Bt: Tensor) -> Tensor:
+    """The places (B, t) of the steps, the real ones first and in their order."""
+    return torch.argsort((~valid_Bt).to(torch.int64), dim=1, stable=True)
+
+
+def in_order(x_Btc: Tensor, order_Bt: Tensor) -> Tensor:
+    """The steps in an order."""
+    return x_Btc.gather(1, order_Bt.unsqueeze(2).expand_as(x_Btc))
+
+
+def last_state(states_Btw: Tensor, valid_Bt: Tensor) -> Tensor:
+    """The state after the last real step (B, w), of steps of which the real ones are first; zeros without one."""
+    last_B11 = (valid_Bt.sum(1) - 1).clamp(min=0)[:, None, None]
+    last_Bw = states_Btw.gather(1, last_B11.expand(-1, 1, states_Btw.shape[2])).squeeze(1)
+    return last_Bw.where(valid_Bt.any(1, keepdim=True), 0.0)
+
+
+class Recurrence(nn.Module):
+    """The state of the top layer of a recurrent network after the last real step; zeros for a case without a step.
+
+    Abstract: `states` runs the network that `made` is.
+    """
+
+    def __init__(self, made: nn.RNNBase) -> None:
+        super().__init__()
+        self.width, self.count = made.hidden_size, made.num_layers
+        # Its weights alone: the module lists them a second time, which neither export nor compilation takes.
+        self.weights = nn.ParameterDict(dict(made.named_parameters()))
+        self.names = [f"{part}_l{layer}" for layer in range(self.count) for part in _PARTS]
+
+    @abstractmethod
+    def states(self, steps_Btc: Tensor, start: Tensor, weights: list[Tensor]) -> Tensor:
+        """The states (B, t, w) of the top layer, which begin at `start`, (layers, B, w)."""
+
+    def forward(self, series: Series | Tensor, valid: Tensor | None = None) -> Tensor:
+        """The last state."""
+        steps_Btc = steps_of(series)
+        if valid is None:
+            return self._states(steps_Btc)[:, -1]
+        order_Bt = order_of(valid)
+        return last_state(self._states(in_order(steps_Btc, order_Bt)), valid)
+
+    def _states(self, steps_Btc: Tensor) -> Tensor:
+        start = steps_Btc.new_zeros(self.count, steps_Btc.shape[0], self.width)
+        return self.states(steps_Btc, start, [self.weights[name] for name in self.names])

@@ -1,0 +1,167 @@
+"""Every published graph on a GPU that is not there: no tensor on the wrong device, and no wait but those of the table.
+
+Forward and losses of a training step, modality dropout, mixed precision, samples, compare's features and augmentation,
+with optional inputs present and absent. The backward of CUDA needs a driver; that of the CPU is the same operations,
+and is run on tensors without values.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import fusionkit_plugins
+import pytest
+import torch
+from torch import Tensor
+
+import fusionkit
+from fusionkit.components.component import Head
+from fusionkit.components.transform import Transform
+from fusionkit.data.augmentation import Augmentation
+from fusionkit.data.batch import Batch
+from fusionkit.errors import Span
+from fusionkit.inference.sampler import Sampler
+from fusionkit.network.model import FusionModel
+from fusionkit.registry.lookup import discover
+from fusionkit.registry.named import component_named
+from fusionkit.shapes.layouts import MaskedTokens
+from fusionkit.testing.checks.heads import example_targets
+from fusionkit.testing.device.standing import GPU, placed, standing, without_values
+from fusionkit.testing.device.watch import Wait, watched
+from fusionkit.training.augmented import Augmented
+from fusionkit.training.distributed import Processes
+from fusionkit.training.modality_dropout import ModalityDropout
+from fusionkit.training.objective import Objective, arguments, counts, presence
+from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.step import Stepper
+
+CASES, CPU = 5, torch.device("cpu")
+OURS = [str(Path(fusionkit.__file__).parent), *fusionkit_plugins.__path__,
+        *(str(Path(folder).resolve()) for folder in (Path(fusionkit.__file__).parent, *fusionkit_plugins.__path__))]
+QUICK = ("daft", "late-fusion", "phantom-image", "slices-mil")
+"""Small ones, with optional inputs, batch norms, masked tokens and items; the others are of the full tier."""
+GRAPHS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(discover().graphs)]
+
+
+@pytest.fixture(scope="module", params=GRAPHS)
+def network(request: pytest.FixtureRequest) -> FusionModel:
+    return fusionkit.build(request.param)
+
+
+def batch_of(network: FusionModel) -> Batch:
+    """Zeros, every input present; within `without_values` nothing has values."""
+    inputs = {value.name: torch.zeros(CASES, *value.shape.carried) for value in network.plan.inputs}
+    everyone = {name: torch.ones(CASES, dtype=torch.bool) for name in inputs}
+    valid = {value.name: torch.ones(inputs[value.name].shape[:2], dtype=torch.bool) for value in network.plan.inputs
+             if isinstance(value.shape, MaskedTokens)}
+    targets = {}
+    for head in network.plan.heads:
+        assert isinstance(head.component, Head)
+        target = example_targets(head.component, head.config, CASES)[1]
+        targets[head.name] = torch.zeros(target.shape, dtype=target.dtype)
+    return Batch(inputs, everyone, targets, {name: torch.ones(CASES, dtype=torch.bool) for name in targets},
+                 torch.arange(CASES), valid)
+
+
+def held(found: list[Wait]) -> None:
+    assert not found, "; ".join(map(str, found))
+
+
+def stepped(network: FusionModel, batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    """Losses of a step, as the trainer computes them."""
+    objective = Objective(network).train()
+    placed = batch.to(device, non_blocking=True)
+    counts(network, batch)
+    results = objective(*arguments(network, placed))
+    assert {value.device.type for value in results.values()} == {device.type}
+    return results
+
+
+@pytest.mark.parametrize("answer", [True, False], ids=["present", "absent"])
+@pytest.mark.parametrize("precision", [None, torch.bfloat16], ids=["single", "bf16"])
+def test_forward_and_losses_of_a_step(network: FusionModel, precision: torch.dtype | None, answer: bool) -> None:
+    with without_values(precision):
+        held(watched(lambda: stepped(standing(network), batch_of(network), GPU), OURS, answer=answer))
+
+
+def test_backward_of_a_step(network: FusionModel) -> None:
+    def backward() -> None:
+        results = stepped(standing(network, CPU), batch_of(network), CPU)
+        torch.stack([value for value in results.values() if not value.dim()]).sum().backward()
+
+    with without_values():
+        # On the CPU masks are asked of themselves, by the module that would ask their copies.
+        held([wait for wait in watched(backward, OURS, "cpu") if "known_masks.py" not in wait.place])
+
+
+def test_features_that_compare_keeps(network: FusionModel) -> None:
+    names = [value.name for node in network.plan.nodes if not node.node.is_head for value in node.features]
+
+    def features() -> None:
+        model, batch = standing(network).eval(), batch_of(network).to(GPU, non_blocking=True)
+        found = model.results_at(names, batch.inputs, presence(model, batch))
+        assert {value.device.type for value in found.values()} == {"cuda"}
+
+    with without_values(), torch.no_grad():
+        held(watched(features, OURS))
+
+
+def test_samples_of_a_prediction(network: FusionModel) -> None:
+    copied = copy.deepcopy(network).eval()
+    sampler = Sampler(copied, 2**28)  # it follows the network on the meta device
+
+    def sampled() -> None:
+        batch = batch_of(copied).to(GPU, non_blocking=True)
+        run = sampler.run(batch.inputs, batch.masks)
+        for result in (run.once(), *run.samples(3)):
+            assert {value.device.type for value in result.values()} == {"cuda"}
+
+    with without_values(), torch.no_grad():
+        for part in copied.modules():
+            part._parameters.update({name: None if value is None else torch.nn.Parameter(placed(value), False)
+                                     for name, value in part._parameters.items()})
+            part._buffers.update({name: None if value is None else placed(value)
+                                  for name, value in part._buffers.items()})
+        held(watched(sampled, OURS))
+
+
+def test_modality_dropout_on_the_device() -> None:
+    network = fusionkit.build("late-fusion")
+    dropout = ModalityDropout(network.plan, TrainingSettings(modality_dropout=0.5))
+
+    def step() -> None:
+        stepped(standing(network), dropout(batch_of(network).to(GPU, non_blocking=True), 3), GPU)
+
+    with without_values():
+        held(watched(step, OURS))
+
+
+MADE = sorted(entry.id.partition(".")[2] for entry in discover().entries
+              if entry.kind == "transform" and discover().load(entry.id, of=Transform).acts in ("space", "intensity"))
+
+
+@pytest.mark.parametrize("sizes", [(3, 19, 23), (1, 7, 19, 23)], ids=["image", "volume"])
+def test_augmentation_on_the_device(sizes: tuple[int, ...]) -> None:
+    group = [component_named(f"transform.{name}", None, discover(), Span("t", 1, 1), Transform) for name in MADE]
+    several = [each for each in group if len(sizes) == 3 or each.declared.channels is None]
+    made = Augmented(Augmentation({"x": tuple(several)}), ("one", "two", "three"), {}, seed=0)
+
+    def changed() -> None:
+        everyone = torch.ones(CASES, dtype=torch.bool)
+        batch = Batch({"x": torch.zeros(CASES, *sizes)}, {"x": everyone}, {}, {}, torch.zeros(CASES, dtype=torch.int64))
+        assert made(batch.to(GPU, non_blocking=True), 2).inputs["x"].device.type == "cuda"
+
+    with without_values():
+        held(watched(changed, OURS))
+
+
+def test_a_step_reads_its_numbers_once(tmp_path: Path) -> None:
+    """On the CPU, with values: the whole step, its backward too."""
+    network = fusionkit.build("late-fusion")
+    settings = TrainingSettings(device="cpu", clip_gradient=1.0)
+    stepper, batch = Stepper(network, settings, Processes(settings, tmp_path)), batch_of(network)
+    totals, _ = stepper.totals([batch])
+    found = watched(lambda: stepper.gradients([batch], totals), OURS, "cpu")
+    assert [(wait.operation, Path(wait.place.rpartition(":")[0]).name) for wait in found
+            if "known_masks.py" not in wait.place] == [("item", "distributed.py")]
