@@ -44,7 +44,7 @@ from fusionkit.runs.training_outcomes import (
     write_training_outcomes,
 )
 from fusionkit.syntax.writer import write
-from fusionkit.training.batch_advice import few_events
+from fusionkit.training.batch_advice import few_events, few_of_a_kind
 from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
@@ -126,6 +126,7 @@ def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
     cohort, found = setup.cohort, divided_norms(setup.plan, settings)
     learned = list(cohort.split_rows("train") or cohort.rows)
     found += few_events(setup.plan, settings.batch_size, lambda head: cohort.class_counts(head, learned))
+    found += few_of_a_kind(setup.plan, lambda head: cohort.class_counts(head, learned))
     if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
         found.append(Diagnostic(
             "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",
