@@ -40,7 +40,8 @@ CHECKS = 10
 """How often a training looks at its validation cases."""
 SHOWN: tuple[Scenario, ...] = ("interaction", "image_useless", "missing_informative")
 LEFT_OUT = {"fusion.daft_net": "a whole network around an image, of which the fusion is one layer",
-            "fusion.linear_path": "adds a linear model of inputs to scores: a part of a head, beside any fusion"} | {
+            "fusion.linear_path": "adds a linear model of inputs to scores: a part of a head, beside any fusion",
+            "fusion.shaspec": "takes two features of each modality, so that two vectors are one modality"} | {
     f"fusion.{name}": "gives its inputs back, beside a loss: nothing is joined"
     for name in ("align_cosine", "distil", "infonce", "jensen_shannon", "orthogonal")}
 """Bundled fusions that have no row, each with the reason."""

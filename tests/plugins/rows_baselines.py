@@ -29,6 +29,8 @@ ROWS: list[tuple[Any, ...]] = [
     ("fusion.clip_align", {"width": None, "merge": "sum", "largest_scale": 5.0}, [(5,), (5,), (5,)]),
     ("fusion.drfuse", {"width": 13, "classes": 3}, VECTORS),
     ("fusion.drfuse", {"inputs": "pairs", "bernoulli": True}, [(5,), (5,), (5,), (5,)]),
+    ("fusion.shaspec", {}, [(5,), (5,), (5,), (5,)]),
+    ("fusion.shaspec", {"generate": "first", "output": "mean", "pairs": "ring"}, [(5,)] * 6),
     ("fusion.pefusion", {"width": 13}, VECTORS),
     ("fusion.pefusion", NO_TOWERS, [(5,), (7,)]),
     ("fusion.pefusion", {"width": 13, "hidden": 2, "dropout": 0.5, "start": "xavier"}, [(5,), (7,)]),
