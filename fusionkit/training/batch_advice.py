@@ -42,7 +42,7 @@ def few_of_a_kind(plan: Plan, counts: Callable[[str], Mapping[str, int]]) -> lis
             told = ", ".join(f"{count} of {name!r}" for name, count in few.items())
             found.append(Diagnostic(
                 "few-of-a-kind", f"head {head.name!r} is meant for {fewest} training cases of each kind, and there are "
-                f"{told}", plan.node(head.name).node.span, f"{head.component.id} has weights for each of them, which few "
-                "cases leave uncertain", "see what its page says of fewer cases, or merge rare ones with 'values' in "
-                "the data file", "warning"))
+                f"{told}", plan.node(head.name).node.span, f"{head.component.id} has weights for each of them, which "
+                "few cases leave uncertain", "see what its page says of fewer cases, or merge rare ones with 'values' "
+                "in the data file", "warning"))
     return found
