@@ -29,7 +29,7 @@ ALWAYS = ("fusion.late_mean",)
 
 
 @dataclass(frozen=True)
-class Fitting:
+class FittingCandidates:
     """The offered candidates that fit: their plans by name, and those that fuse predictions.
 
     `left_out` are the others with the reason, `notes` say which options were filled in.
@@ -85,7 +85,7 @@ def resolved_offers(offered: Sequence[TypedComponent], reference: Resolved, node
 
 
 def fitting(offered: Sequence[TypedComponent], reference: Plan, node: str, cohort: Cohort, registry: Registry
-            ) -> Fitting:
+            ) -> FittingCandidates:
     """Plan every offered candidate; one without a width that it needs gets that of the widest source."""
     plans: dict[str, Plan] = {}
     late: list[TypedComponent] = []
@@ -95,12 +95,12 @@ def fitting(offered: Sequence[TypedComponent], reference: Plan, node: str, cohor
         try:
             component = registry.load(spec.use, spec.span)
             try:
-                plans[spec.text] = _planned(spec, component, reference, node, cohort, registry)
+                plans[spec.text] = _planned(spec, component, reference, node, cohort=cohort, registry=registry)
             except GraphError:
                 if not _takes_width(component) or fuses_predictions(component):
                     raise
                 wide = _with_width(spec, widths[-1])
-                plans[wide.text] = _planned(wide, component, reference, node, cohort, registry)
+                plans[wide.text] = _planned(wide, component, reference, node, cohort=cohort, registry=registry)
                 notes.append(f"{wide.text}: the width is filled in, since the sources have "
                              f"{' and '.join(map(str, widths))} features")
             else:
@@ -108,11 +108,11 @@ def fitting(offered: Sequence[TypedComponent], reference: Plan, node: str, cohor
         except GraphError as error:
             first = error.diagnostics[0]
             left_out.append((spec.text, f"{first.message}; {first.why}" if first.why else first.message))
-    return Fitting(plans, tuple(late), tuple(left_out), tuple(notes))
+    return FittingCandidates(plans, tuple(late), tuple(left_out), tuple(notes))
 
 
 def _planned(
-    spec: TypedComponent, component: Component, reference: Plan, node: str, cohort: Cohort, registry: Registry
+    spec: TypedComponent, component: Component, reference: Plan, node: str, *, cohort: Cohort, registry: Registry
 ) -> Plan:
     edit = with_own_heads(reference, node, spec, component) if fuses_predictions(component) else swapped(
         reference.graph, node, spec)

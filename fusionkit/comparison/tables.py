@@ -18,7 +18,8 @@ from fusionkit.planning.plan import Cost
 
 CSV, JSON, REPORT = "compare.csv", "compare.json", "report.html"
 KIND_TEXTS = {"reference": "the graph as written", "candidate": "another fusion", "single": "single input",
-         "baseline": "a simple fusion", "table": "scikit-learn on the tables", "constant": "without any input"}
+         "baseline": "a simple fusion", "table": "scikit-learn on the tables",
+         "pretrained": "a pretrained model on the tables", "constant": "without any input"}
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Tuning:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenSettings:
     """The network and the settings of the best trial of one fold, and the record of all trials."""
 
     plan: Plan
@@ -101,7 +101,7 @@ class Tuner:
         self.comparison, self.search, self.data, self.reporter = comparison, search, data, reporter
 
     def chosen(self, candidate: Candidate, cohort: Cohort, train: Sequence[int], settings: TrainingSettings, *,
-               folder: Path, place: tuple[int, int], label: str) -> Chosen:
+               folder: Path, place: tuple[int, int], label: str) -> ChosenSettings:
         """The best trial of a network on the training cases of one fold; `place` is the repeat and the fold.
 
         Raises: Interrupted if stopped, after the finished trials were kept; RunError if no trial could be trained.
@@ -127,7 +127,8 @@ class Tuner:
                   "seed": [settings.seed, *place], "chosen": best["trial"], "values": best["values"],
                   "score": best["score"], "default_score": kept[0]["score"], "epochs": best["epochs"],
                   "seconds": sum(each["seconds"] for each in kept)}
-        return Chosen(self._plan(candidate, best["values"], own), settings_with(settings, best["values"]), record)
+        plan = self._plan(candidate, best["values"], own)
+        return ChosenSettings(plan, settings_with(settings, best["values"]), record)
 
     def _inner(self, cohort: Cohort, train: Sequence[int], seeds: tuple[int, ...]
                ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

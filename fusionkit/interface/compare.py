@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Unpack, get_args
 
+from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
 from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
 from fusionkit.comparison.claim import Claim, check_unit, claim_of
@@ -87,6 +88,8 @@ def compare(
     metric: str | None = None,
     reuse: Reuse = "auto",
     baselines: bool = True,
+    tabicl: str | Path | None = None,
+    memory: int = pretrained.MEMORY,
     output: str | Path = "compare",
     data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
@@ -101,12 +104,13 @@ def compare(
     The options are those of `fusionkit compare`, whose `--with` is `candidates` here, as in
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
-    `components`. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from
-    the folder.
+    `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `quiet`
+    hides notes and progress; `console` is where they are shown. Repeating the call resumes from the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, seeds, reuse)
     asked, tuning = claim_of(margin, claim), tuning_of(tune, inner)
+    weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
     given = {name: value for name, value in settings.items() if value is not None}
     registry = discover(components=components, files=[str(file) for file in plugins])
@@ -118,6 +122,9 @@ def compare(
     metrics = metrics_of(heads, metric, registry)
     check_unit(asked, metrics)
     cohorts = repeated(comparison.cohort, repeats, seeds)
+    units = units_of(comparison, cohorts)
+    if weights:
+        pretrained.check_memory(comparison.cohort, units, memory)
     with locked(folder):
         claim_comparison(folder, comparison, repeats, seeds, tuning)
         to_show, declared = declare(folder, asked, {head: each.key for head, each in metrics.items()},
@@ -126,7 +133,6 @@ def compare(
             console.note(warning.render())
         for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
             console.line(text)
-        units = units_of(comparison, cohorts)
         tuner = Tuner(comparison, tuning, Path(data), console) if tuning else None
         if tuning:
             console.line(f"each of {len(comparison.candidates)} networks has {tuning.trials} trials in each of "
@@ -135,10 +141,12 @@ def compare(
                          "with what is chosen")
         trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse, tuner=tuner)
         fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if baselines else ({}, []))
+        read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)
+        missing += unread
         missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
         for name, why in missing:
             console.line(f"{name} is left out: {why}")
-        outcomes = {**trained.outcomes, **fitted}
+        outcomes = {**trained.outcomes, **fitted, **read}
         ranked = _ranked(comparison, metrics, outcomes, units, claim=to_show, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
@@ -147,7 +155,8 @@ def compare(
                                    if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared,
                                   tuning_records(folder, comparison) if tuning else {})
         named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
-        _write(folder, result, {"graph": named, "data": str(data)})
+        about: dict[str, Any] = {"graph": named, "data": str(data)}
+        _write(folder, result, {**about, "tabicl": weights.as_json()} if weights else about)
         return Comparison(folder, result, trained.failed)
 
 
@@ -179,19 +188,20 @@ def _ranked(
     units: Sequence[Unit], *, claim: Claim | None, seeds: int, console: Console,
 ) -> tuple[HeadRanking, ...]:
     """Every network of every measured head; an entry without a candidate is a baseline without a network."""
-    kinds = {**dict.fromkeys(outcomes, "table"), CONSTANT: "constant",
+    kinds = {**dict.fromkeys(outcomes, "table"), CONSTANT: "constant", pretrained.NAME: "pretrained",
              **{each.name: each.kind for each in comparison.candidates}}
     heads = [head for head in comparison.reference.plan.heads if head.name in metrics]
     ranked = []
     with console.progress("comparing") as update:
         for done, head in enumerate(heads):
-            ranked.append(rank_candidates(head, metrics[head.name], outcomes, kinds, units, cohort=comparison.cohort,
+            own = {name: repeats for name, repeats in outcomes.items() if head.name in repeats[0].heads}
+            ranked.append(rank_candidates(head, metrics[head.name], own, kinds, units, cohort=comparison.cohort,
                                           seed=comparison.settings.seed, seeds=seeds, claim=claim))
             update(done + 1, len(metrics))
     return tuple(ranked)
 
 
-def _write(folder: Path, result: ComparisonResult, about: Mapping[str, str]) -> None:
+def _write(folder: Path, result: ComparisonResult, about: Mapping[str, Any]) -> None:
     tables.write_tables(folder, result, about)
     draw_ranks(folder, result.rankings)
     write_text(folder / tables.REPORT, as_html(result, folder))

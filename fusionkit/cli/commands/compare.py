@@ -44,6 +44,10 @@ def add_arguments(parser: ArgumentParser) -> None:
                         "computed once for each batch; nothing (default auto)")
     parser.add_argument("--no-baselines", action="store_false", dest="baselines",
                         help="leave out the single-input networks and scikit-learn on the tables")
+    parser.add_argument("--tabicl", metavar="FILE",
+                        help="weights of TabICL, which is then one more row, on the tables alone (extra: tabicl)")
+    parser.add_argument("--memory", type=int, default=4096, metavar="MB",
+                        help="how much memory TabICL may take (default 4096)")
     parser.add_argument("-o", "--output", metavar="DIR", default="compare",
                         help="where to write; repeating the command resumes from this folder (default: compare)")
     add_training_options(parser, without=("fold", "stage"))
