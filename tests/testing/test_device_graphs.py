@@ -107,6 +107,16 @@ def test_features_that_compare_keeps(network: FusionModel) -> None:
         held(watched(features, OURS))
 
 
+def emptied(network: FusionModel, device: torch.device) -> None:
+    """Puts the weights and buffers of a network on a device, without values; what holds its modules stays valid."""
+    for part in network.modules():
+        for name, value in part._parameters.items():
+            part._parameters[name] = value if value is None else torch.nn.Parameter(
+                placed(value, device), value.requires_grad)
+        for name, value in part._buffers.items():
+            part._buffers[name] = value if value is None else placed(value, device)
+
+
 def test_samples_of_a_prediction(network: FusionModel) -> None:
     copied = copy.deepcopy(network).eval()
     sampler = Sampler(copied, 2**28)  # it follows the network on the meta device
@@ -118,11 +128,7 @@ def test_samples_of_a_prediction(network: FusionModel) -> None:
             assert {value.device.type for value in result.values()} == {"cuda"}
 
     with without_values(), torch.no_grad():
-        for part in copied.modules():
-            part._parameters.update({name: None if value is None else torch.nn.Parameter(placed(value), False)
-                                     for name, value in part._parameters.items()})
-            part._buffers.update({name: None if value is None else placed(value)
-                                  for name, value in part._buffers.items()})
+        emptied(copied, GPU)
         held(watched(sampled, OURS))
 
 
@@ -157,11 +163,13 @@ def test_augmentation_on_the_device(sizes: tuple[int, ...]) -> None:
 
 
 def test_a_step_reads_its_numbers_once(tmp_path: Path) -> None:
-    """On the CPU, with values: the whole step, its backward too."""
+    """The whole step as the trainer takes it, its backward too, on the CPU and without values."""
     network = fusionkit.build("late-fusion")
     settings = TrainingSettings(device="cpu", clip_gradient=1.0)
-    stepper, batch = Stepper(network, settings, Processes(settings, tmp_path)), batch_of(network)
-    totals, _ = stepper.totals([batch])
-    found = watched(lambda: stepper.gradients([batch], totals), OURS, "cpu")
+    stepper = Stepper(network, settings, Processes(settings, tmp_path))
+    with without_values():
+        emptied(network, CPU)
+        stepper.trainable, batch = list(network.parameters()), batch_of(network)
+        found = watched(lambda: stepper.gradients([batch], stepper.totals([batch])[0]), OURS, "cpu")
     assert [(wait.operation, Path(wait.place.rpartition(":")[0]).name) for wait in found
             if "known_masks.py" not in wait.place] == [("item", "distributed.py")]
