@@ -18,7 +18,7 @@ def joint_head(view: TrainingView, named: str) -> str:
     if named or len(heads) != 1:
         found = f"there are {', '.join(heads)}" if heads else "there is none"
         wanted = f"the head {named!r} does not see several inputs" if named else "it needs one head of several inputs"
-        raise ComponentError(f"{wanted}: {found}; name one with its option 'head'")
+        raise ComponentError(f"{wanted}: {found}", fix="name a head of several inputs with its option 'head'")
     return heads[0]
 
 
@@ -29,7 +29,8 @@ def true_classes(batch: BatchView, head: str) -> tuple[Tensor, Tensor]:
     """
     logits, targets = batch.logits(head), batch.targets[head]
     if logits.dim() != 2 or targets.dim() != 1 or targets.is_floating_point():
-        raise ComponentError(f"the head {head!r} tells no single class; name one that does with the option 'head'")
+        raise ComponentError(f"the head {head!r} tells no single class",
+                             fix="name one that does with its option 'head'")
     return logits, targets.where(batch.known[head], 0)
 
 

@@ -44,7 +44,8 @@ def described(folder: WeightsFolder) -> Described:
     own = dict(recipe.content.network.options) if recipe and recipe.content.network else {}
     given = config.get("model_args") or {}
     if not isinstance(given, Mapping):
-        raise ComponentError(f"'model_args' of {folder.file('config.json')} is not an object")
+        raise ComponentError(f"'model_args' of {folder.file('config.json')} is not an object",
+                             fix="write {name: value} there, or remove it")
     architecture = own.get("architecture", config.get("architecture"))
     if not isinstance(architecture, str):
         raise ComponentError(f"{folder.file('config.json')} names no 'architecture'",

@@ -150,7 +150,8 @@ def _check_sizes(value: Any, path: tuple[str, ...]) -> None:
     """Refuse numbers and lists by which the network would never be built."""
     place = ".".join(path)
     if len(path) > _DEEPEST or (isinstance(value, list) and len(value) > 1000):
-        raise ComponentError(f"{place!r} of the settings is too long or too deep")
+        raise ComponentError(f"{place!r} of the settings is too long or too deep",
+                             fix="take the settings of a release, from its config.json")
     if isinstance(value, int) and abs(value) > _MOST:
         raise ComponentError(f"{place!r} of the settings is {value:,}", fix=f"write at most {_MOST:,}")
     for name, part in value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(

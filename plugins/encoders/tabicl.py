@@ -17,6 +17,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from fusionkit.api import (
+    ComponentError,
     Config,
     Encoder,
     Fitted,
@@ -112,6 +113,9 @@ class TabIcl(Fitted):
 
         check_heads(config.embed_dim, config.col_nhead, "col_nhead")
         check_heads(config.embed_dim, 2 * config.row_nhead, "row_nhead")
+        if config.embed_dim == 2 * config.row_nhead:
+            raise ComponentError("heads of 2 features have no rotary code of the package",
+                                 fix="choose 'row_nhead' of at most a quarter of 'embed_dim'")
         self.config = config
         whole = TabICL(**config.sizes())
         self.columns, self.row = whole.col_embedder, whole.row_interactor

@@ -129,7 +129,8 @@ def divided(view: TrainingView, head: str, rows: Tensor) -> dict[str, Tensor]:
     """
     batch, names = view.batch, view.modalities
     if len(names) < 2:
-        raise ComponentError("it needs two modalities whose encoders learn")
+        raise ComponentError("it needs two modalities whose encoders learn",
+                             fix="give two inputs encoders that are not frozen, or train without it")
     alone = {}
     for name in names:
         others = [other for other in names if other != name]
@@ -139,8 +140,9 @@ def divided(view: TrainingView, head: str, rows: Tensor) -> dict[str, Tensor]:
     bias = (torch.stack(list(alone.values())).sum(0) - batch.logits(head)) / (len(names) - 1)
     common = bias[rows].detach()
     if len(common) and float((common - common[0]).abs().max()) > 1e-3 * (1 + float(common.abs().max())):
-        raise ComponentError("the logits do not divide into parts of the modalities, since the head is not a linear "
-                             "layer on joined features; give each encoder a head of its own, with the same classes")
+        raise ComponentError("the logits do not divide into parts of the modalities",
+                             why="the head is not a linear layer on joined features",
+                             fix="give each encoder a head of its own, with the same classes")
     return {name: values - bias * (len(names) - 1) / len(names) for name, values in alone.items()}
 
 

@@ -76,13 +76,13 @@ ONCE = {"features": "once for all epochs: seen, told", "batches": "once for each
 def test_weights_are_those_of_training_alone(study: Path, reuse: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert compared(study, reuse, "--reuse", reuse) == 0
     told = capsys.readouterr().out
-    assert "5 networks are trained in lockstep" in told
+    assert "6 networks are trained in lockstep" in told
     # Whether features equal those of a batch to the bit is the processor's: `auto` may take either way, and says which.
     way, = taken(study / reuse)
     assert reuse in ("auto", way)
     assert f"--reuse {reuse}: {way}; " in told and ONCE[way] in told
     assert weights(study / reuse) == weights(study / "alone")
-    assert len(weights(study / reuse)) == 5
+    assert len(weights(study / reuse)) == 6
     assert values(study / reuse) == values(study / "alone")
 
 
@@ -151,7 +151,7 @@ def test_each_fold_starts_from_the_weights_of_its_own_stage(tmp_path: Path) -> N
     for fold in range(2):
         wanted = read_tensors(study / "pre" / f"fold-{fold}" / "model.safetensors")
         runs = list((study / "out" / "runs").glob(f"fusion.*/repeat-1/fold-{fold}/model.safetensors"))
-        assert len(runs) == 2
+        assert len(runs) == 3
         for run in runs:
             own = read_tensors(run)
             assert all(torch.equal(own[name], value) for name, value in wanted.items())

@@ -157,7 +157,7 @@ def test_a_run_resumed_within_an_epoch_with_other_processes_ends_as_one_that_is_
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr("fusionkit.runs.train._over_epochs", lambda update, epochs: interrupt)
+        patched.setattr("fusionkit.runs.train.over_epochs", lambda update, epochs: interrupt)
         assert main(["train", str(folder / "graph.yaml"), str(folder / "data.yaml"), "-o", str(folder / "run"),
                      "--workers", "2", "--epochs", "2"]) == 1
     parts = train(folder, "--workers", "0", "--augment-on", "device", "--epochs", "2", "--resume")

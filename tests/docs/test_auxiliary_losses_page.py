@@ -45,9 +45,10 @@ def test_a_block_of_nodes_plans(nodes):
 
 
 def test_its_settings_are_settings():
-    (given,) = [block["training"] for block in BLOCKS if "training" in block]
-    settings = read_settings(read(str(given)), registry=discover())
-    assert settings.method.startswith("ogm{") and settings.named("method") is not None
+    found = [read_settings(read(str(block["training"])), registry=discover()) for block in BLOCKS
+             if "training" in block]
+    assert [settings.method.partition("{")[0] for settings in found] == ["ogm", "mmpareto"]
+    assert all(settings.named("method") is not None for settings in found)
 
 
 def test_every_fusion_of_the_category_has_a_section():

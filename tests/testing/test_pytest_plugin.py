@@ -44,8 +44,8 @@ class Difference(nn.Module):
 component = Fusion("difference", DifferenceConfig, Difference, rule="left: B w, right: B w -> B {width}",
                    exceptions={"gradients: forgotten.*": "kept for the release's weights"})
 '''
-CHECKS = ("declaration", "options", "ports", "rule", "values", "device", "bounds", "gradients", "evaluation", "memory",
-          "rows", "dtype", "autocast", "variance", "state", "copies", "compile", "export")
+CHECKS = ("declaration", "options", "ports", "rule", "values", "device", "waits", "bounds", "gradients", "evaluation",
+          "memory", "rows", "dtype", "autocast", "variance", "state", "copies", "compile", "export")
 OF_MAPS = (*CHECKS, "channels-last")
 
 

@@ -18,7 +18,8 @@ def test_every_reader_has_described_frozen_options_and_its_functions(name):
     whole = {"bag": {"of": {"read": "image"}, "path": "{id}"}, "positions": {"of": "views"},
              "text": {"column": "note", "vocabulary": 9}, "series": {"path": "{id}", "channels": ["hr"]},
              "mask_statistics": {"of": "ct", "mask": "{id}"},
-             "events": dict.fromkeys(("table", "by", "time", "name", "value", "index"), "x")}
+             **dict.fromkeys(("events", "grid", "steps"), dict.fromkeys(
+                 ("table", "by", "time", "name", "value", "index"), "x"))}
     given = whole.get(name, {"path": "{id}"} if reader.files else {"numeric": ["age"]})
     shape = reader.shape(options(**given))
     assert shape is None or all(size is None or size > 0 for size in shape)
