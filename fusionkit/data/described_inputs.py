@@ -154,10 +154,6 @@ def _fit_for_items(form: DataFieldReader, name: str, tree: Mapping, options: Any
     """Whether options of a reader have a meaning for one of several items; what has none is noted."""
     kept = "read each file as an input of its own"
     for option, refused, why, fix in (
-            ("like", options.like is not None, "each item lies where its own file says",
-             f"write 'orient', 'spacing' and 'size', or {kept}"),
-            ("normalise", getattr(options, "normalise", None) == "nyul", "a standard scale is one of whole volumes",
-             f"write 'normalise: zscore' or 'percentile', or {kept}"),
             ("roi", getattr(options, "roi", None) is not None and not bag.sliced,
              "a case has one region, and each item lies elsewhere", f"write 'items: slices', or {kept}"),
             ("mask", is_file(getattr(options, "mask", None)) and isinstance(options, IntensityOptions)
