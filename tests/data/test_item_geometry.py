@@ -83,6 +83,34 @@ def test_slices_of_a_volume_on_the_grid_of_another_input(folder: Path) -> None:
     assert cohort.facts["visits", 2].positions == (-3.0, -1.0, 1.0, 3.0)
 
 
+def drawn(folder: Path) -> None:
+    """A mask of each case on the grid of its CT."""
+    for row, case in enumerate(COUNTS):
+        mask = np.zeros((12, 10, 8))
+        mask[3:7, 2:5 + row, 1:6] = 1
+        write(folder / f"seg-{case}.nii", mask, at=row)
+
+
+@pytest.mark.parametrize(("lender", "size"), [
+    ("ct: {read: nifti, path: 'ct-{id}.nii', roi: {mask: 'seg-{id}.nii', margin: 1}, size: [5, 4, 7]}", (5, 4, 7)),
+    (CT, (4, 5, 6))])
+def test_registered_items_have_the_region_and_the_mask_of_their_case(folder: Path, lender: str, size: tuple[int, ...]
+                                                                     ) -> None:
+    drawn(folder)
+    way = "like: ct, normalise: zscore, mask: 'seg-{id}.nii'"
+    cohort = read(folder, [lender, VISITS % (f", {way}", ""),
+                           f"alone: {{read: nifti, path: 'mr/{{id}}-1.nii', {way}, missing_ok: true}}"],
+                  {"visits": VOLUMES, "alone": InputNeed((None,) * 4, optional=True)})
+    for row in (0, 2):
+        case = cases(cohort)[row]["inputs"]
+        assert case["visits"].shape[1:] == (1, *size)
+        assert torch.equal(case["visits"][1], case["alone"]) and not torch.equal(*case["visits"][:2])
+
+
+def test_a_region_of_items_that_lie_elsewhere_is_refused(folder: Path) -> None:
+    assert "bad-option: a case has one region" in refusal(folder, VISITS % (", roi: {mask: 'seg-{id}.nii'}", ""))
+
+
 def test_items_cannot_be_like_items(folder: Path) -> None:
     assert "bad-option: 'other' has several items for a case" in refusal(
         folder, VISITS % (", like: other", ""), "other: {read: bag, of: {read: nifti}, path: 'ct-{id}.*'}")
@@ -121,7 +149,8 @@ def test_slices_are_matched_by_the_landmarks_of_their_volume(folder: Path) -> No
                            "neighbours: 3}", f"alone: {{read: {volume}, path: 'mr/{{id}}-0.nii'}}"],
                   {"visits": InputNeed((None,) * 4, masked=True), "alone": InputNeed((None,) * 4)})
     case = cases(cohort, (1, 2))[0]["inputs"]
-    assert torch.equal(case["visits"][:, 1], case["alone"][0]) and torch.equal(case["visits"][1, 0], case["alone"][0, 0])
+    assert torch.equal(case["visits"][:, 1], case["alone"][0])
+    assert torch.equal(case["visits"][1, 0], case["alone"][0, 0])
 
 
 @pytest.mark.parametrize("written", [VISITS % (", normalise: nyul", ""),
