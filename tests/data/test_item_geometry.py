@@ -19,6 +19,7 @@ from fusionkit.data.description import describe
 from fusionkit.data.loading import InputNeed, load_cohort
 from fusionkit.data.standard_scale import fit_scale, landmarks_of, to_scale
 from fusionkit.errors import DataError
+from fusionkit.training.estimate import longest_of
 
 VOLUMES = InputNeed((None,) * 5, optional=True, masked=True)
 RANDOM = np.random.default_rng(3)
@@ -160,3 +161,10 @@ def test_kept_features_of_another_scale_are_not_taken(folder: Path, written: str
     cohort = read(folder, [written], {"visits": need})
     one, same, other = (_data_key(cases(cohort, train), "visits") for train in ((0, 1), (0, 1), (1, 2)))
     assert one == same != other
+
+
+@pytest.mark.parametrize(("choice", "rows", "count"), [("", (0, 1, 2), 3), ("", (1, 2), 2), (", most: 2", (0, 1), 2)])
+def test_the_memory_of_training_is_that_of_the_items_that_it_takes(folder: Path, choice: str, rows: tuple[int, ...],
+                                                                   count: int) -> None:
+    cohort = read(folder, [VISITS % ("", choice)])
+    assert longest_of(cohort.dataset(rows, cohort.fit(rows))) == {"visits": count}
