@@ -240,6 +240,7 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
                 for row in cases.rows]
     files = [files_of(item.of_row(row), row, item.paths[row], item.companions(row)) for row in cases.rows]
     keys = [[case_files.key_of(file.spec, file.path, file.beside) for file in several] for several in files]
+    scale = [] if item.matching is None else [item.matching.scale]  # fitted to the training cases of a fold
     if item.spec.bag is None:
-        return [several[0] if several else None for several in keys]
-    return [None if cases.whole else item.spec.bag.most_evaluate, *keys]
+        return [*(several[0] if several else None for several in keys), *scale]
+    return [None if cases.whole else item.spec.bag.most_evaluate, *keys, *scale]

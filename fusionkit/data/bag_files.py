@@ -237,8 +237,7 @@ def together(spec: InputSpec, id: str, bag: Bag, items: Sequence[case_files.Chec
 def joined_facts(items: Sequence[Facts]) -> Facts:
     """The metadata of several files as those of one: what is the same in all, and the range of numbers."""
     first = items[0]
-    same = {name for name in ("pixel", "frame_of_reference", "palette")
-            if len({getattr(item, name) for item in items}) == 1}
+    same = {name for name in ("pixel", "palette") if len({getattr(item, name) for item in items}) == 1}
     placed = len({(item.spacing, item.orientation) for item in items}) == 1
     labels = sorted({label for item in items for label in item.labels}) if all(item.labels for item in items) else ()
     remarks = {code: detail for item in reversed(items) for code, detail in item.remarks}
@@ -247,8 +246,10 @@ def joined_facts(items: Sequence[Facts]) -> Facts:
     digest = hashlib.blake2b(" ".join(item.digest for item in items).encode(), digest_size=16).hexdigest()
     return Facts((min(lows), max(peaks), max(highs)), (min(least), max(most)), digest,
                  grid=first.grid if placed else None, pixel=first.pixel if "pixel" in same else (),
-                 frame_of_reference=first.frame_of_reference if "frame_of_reference" in same else "",
+                 # Of several frames none is that of another input, and `like` warns of them.
+                 frame_of_reference=" ".join(sorted({item.frame_of_reference for item in items} - {""})),
                  modality="/".join(sorted({item.modality for item in items} - {""})),
                  units="/".join(sorted({item.units for item in items} - {""})),
                  bits=max(item.bits for item in items), palette=first.palette if "palette" in same else "",
-                 labels=tuple(labels), remarks=tuple(remarks.items()))
+                 labels=tuple(labels), landmarks=tuple(each for item in items for each in item.landmarks),
+                 remarks=tuple(remarks.items()))

@@ -194,9 +194,12 @@ class Cohort:
         return getattr(self.description.inputs[name].options, "normalise", None) == "nyul"
 
     def _scale(self, name: str, rows: Sequence[int]) -> tuple[Landmarks, ...]:
-        """The standard scale of each channel, or of all items of a case."""
+        """The standard scale of each channel, or of all items of an array; every file of a bag counts once."""
         found = [self.facts[name, row].landmarks for row in rows if (name, row) in self.facts]
-        if name in self.masked:
+        if self.description.inputs[name].bag is not None:
+            width = self.sizes[name][1]
+            found = [case[start:start + width] for case in found for start in range(0, len(case), width)]
+        elif name in self.masked:
             return (fit_scale([each for case in found for each in case]),)
         return tuple(fit_scale(channel) for channel in zip(*found, strict=True)) or (fit_scale([]),)
 

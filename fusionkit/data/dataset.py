@@ -42,18 +42,26 @@ class MaskedCounts:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """How an input is brought to a standard scale: the scale of each channel (or one for all items) and the landmarks
-    of each file, by row."""
+    """How an input is brought to a standard scale: the scale of each channel (or one for all items of an array), and
+    the landmarks of each file by row: of the files of a bag one after another, of slices those of their volume."""
 
     scale: tuple[Landmarks, ...]
     landmarks: Mapping[int, tuple[Landmarks, ...]]
 
     def of_row(self, row: int, values: Tensor) -> Tensor:
         """The values of one row on the standard scale. *Shapes*: (c, ...), kept."""
-        own = self.landmarks[row]
+        return torch.from_numpy(self._scaled(values, self.landmarks[row]))
+
+    def of_items(self, row: int, values: Tensor, places: Sequence[int], sliced: bool) -> Tensor:
+        """The items at some places of the bag of one row on the standard scale. *Shapes*: (N, c, ...), kept."""
+        own, width = self.landmarks[row], values.shape[1]
+        starts = [0 if sliced else place * width for place in places]
+        return torch.from_numpy(np.stack([self._scaled(item, own[start:start + width])
+                                          for item, start in zip(values, starts, strict=True)]))
+
+    def _scaled(self, values: Tensor, own: Sequence[Landmarks]) -> NDArray[np.float32]:
         scales = self.scale if len(self.scale) == len(own) else self.scale[:1] * len(own)
-        return torch.from_numpy(np.stack([
-            to_scale(channel, *pair) for channel, *pair in zip(values.numpy(), own, scales, strict=True)]))
+        return np.stack([to_scale(channel, *pair) for channel, *pair in zip(values.numpy(), own, scales, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,15 +307,20 @@ class CaseDataset(Dataset[Case]):
         path = source.paths[row]
         if path is None:
             return _Read(source.missing, False)
-        if source.spec.bag is not None and (source.spec.bag.most_evaluate or source.spec.bag.most) is not None:
-            return self._read(name, source, row, path)  # memory has all items or none
-        kept = self.memory.get(name, row)
-        if kept is None:
-            kept = self._read(name, source, row, path).tensor
-            self.memory.put(name, row, kept)
+        bag = source.spec.bag
+        if bag is not None and (bag.most_evaluate or bag.most) is not None:
+            read = self._read(name, source, row, path)  # memory has all items or none
+        else:
+            kept = self.memory.get(name, row)
+            if kept is None:
+                kept = self._read(name, source, row, path).tensor
+                self.memory.put(name, row, kept)
+            read = _Read(kept, places=range(0 if bag is None else len(kept)))
         # What memory holds is shared by the folds, each of which has a scale of its own.
-        matched = kept if source.matching is None else source.matching.of_row(row, kept)
-        return _Read(matched, places=range(len(kept) if source.spec.bag is not None else 0))
+        if source.matching is None:
+            return read
+        return read._replace(tensor=source.matching.of_row(row, read.tensor) if bag is None else
+                             source.matching.of_items(row, read.tensor, read.places, bag.sliced))
 
     def _chosen(self, name: str, bag: BagOptions, row: int, count: int) -> list[int]:
         """Which of so many items of an input are given."""

@@ -154,16 +154,14 @@ def _fit_for_items(form: DataFieldReader, name: str, tree: Mapping, options: Any
     """Whether options of a reader have a meaning for one of several items; what has none is noted."""
     kept = "read each file as an input of its own"
     for option, refused, why, fix in (
-            ("like", options.like is not None, "each item lies where its own file says",
-             f"write 'orient', 'spacing' and 'size', or {kept}"),
-            ("normalise", getattr(options, "normalise", None) == "nyul", "a standard scale is one of whole volumes",
-             f"write 'normalise: zscore' or 'percentile', or {kept}"),
-            ("roi", getattr(options, "roi", None) is not None and not bag.sliced,
-             "a case has one region, and each item lies elsewhere", f"write 'items: slices', or {kept}"),
-            ("mask", is_file(getattr(options, "mask", None)) and isinstance(options, IntensityOptions)
-             and not bag.sliced, "a case has one mask, and each item lies elsewhere",
-             f"write 'mask: nonzero' or 'above_mean', or {kept}")):
-        if refused:
+            ("roi", getattr(options, "roi", None) is not None,
+             "a case has one region, and each item lies elsewhere", "if they are registered, write 'roi' on an input "
+             f"of one file, and 'like' that input here; else {kept}"),
+            ("mask", is_file(getattr(options, "mask", None)) and isinstance(options, IntensityOptions),
+             "a case has one mask, and each item lies elsewhere",
+             f"write 'mask: nonzero' or 'above_mean', 'like' if they are registered, or {kept}")):
+        # Items with `like` are at the place of one input, and so is the mask of their case.
+        if refused and not bag.sliced and options.like is None:
             form.note("bad-option", f"option {option!r} of input {name!r} is not for the items of a bag",
                       find(tree, (option,)), why, fix)
             return False

@@ -20,9 +20,10 @@ def read_references(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> t
 
 
 def _check_like(form: DataFieldReader, inputs: Mapping[str, InputSpec], files: Sequence[str]) -> None:
-    """Report `bad-option` where `like` names no input, the input itself, columns, or one that is like another."""
-    for name in files:
-        other = inputs[name].options.like
+    """Report `bad-option` where `like` names no input, the input itself, columns, a bag, or one that is like another.
+    """
+    for name, spec in inputs.items():
+        other = spec.options.like if spec.source.files else None
         if other is None:
             continue
         possible = [each for each in files if each != name and inputs[each].options.like is None]
@@ -34,7 +35,7 @@ def _check_like(form: DataFieldReader, inputs: Mapping[str, InputSpec], files: S
                f"{other!r} is read from columns" if other not in files else
                f"{other!r} is like {inputs[other].options.like!r} itself, and likenesses do not form chains")
         form.note("bad-option", f"option 'like' of input {name!r} is not accepted",
-                  find(form.tree, ("inputs", name, "like")), why,
+                  find(form.tree, ("inputs", name, *(["of"] if spec.bag is not None else []), "like")), why,
                   did_you_mean(other, possible, f"name one of {', '.join(possible)}") if possible else "remove 'like'")
 
 

@@ -49,7 +49,8 @@ def slices(array: NDArray[np.float32], facts: Facts, bag: BagOptions) -> tuple[N
     chosen = (places[:, None] + beside).clip(0, count - 1)
     items = np.ascontiguousarray(array[:, chosen].transpose(1, 0, 2, 3, 4)).reshape(taken, -1, *array.shape[2:])
     positions = tuple(float(place) for place in (places - (count - 1) / 2) * apart)
-    return items, replace(facts, outcome_grid=None, positions=positions, fill=(),
+    landmarks = tuple(each for each in facts.landmarks for _ in range(bag.neighbours))
+    return items, replace(facts, outcome_grid=None, positions=positions, fill=(), landmarks=landmarks,
                           item_grids=() if grid is None else (_middle_slice(grid),))
 
 

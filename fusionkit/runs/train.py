@@ -46,7 +46,7 @@ from fusionkit.runs.training_outcomes import (
 )
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
-from fusionkit.training.estimate import estimate, timed
+from fusionkit.training.estimate import estimate, longest_of, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.reading_ahead import reading_ahead
 from fusionkit.training.result import FitResult, over_epochs
@@ -228,7 +228,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
         own = settings.for_network(member, len(learned))
         model = build_plan(setup.plan, own.seed, given.modules if given else None, job.fold)
         if not member and not job.fold and given is None:
-            needed = timed(estimate(setup.plan, own, len(learned)), model, learned, own)
+            needed = timed(estimate(setup.plan, own, len(learned), longest_of(learned)), model, learned, own)
             for line in [*needed.lines(), needed.total(job.folds, count)]:
                 if line:
                     job.reporter.line(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
@@ -14,10 +14,13 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case, collate
+from fusionkit.data.dataset import CaseDataset
 from fusionkit.network.model import FusionModel
-from fusionkit.planning.plan import Plan
+from fusionkit.planning.plan import Plan, PlannedNode
+from fusionkit.shapes.layouts import MaskedTokens, TensorShape
 from fusionkit.training.batch_order import smallest_share
 from fusionkit.training.distributed import wants_cpu, world_size
+from fusionkit.training.item_draws import recorded
 from fusionkit.training.named_components import NAMING
 from fusionkit.training.named_optimisers import optimiser_of
 from fusionkit.training.objective import Objective, arguments
@@ -86,18 +89,30 @@ class Estimate:
         return f"{' of '.join(every)}, trained one after the other, each as above{time_text}"
 
 
-def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
+def longest_of(dataset: Dataset[Case]) -> dict[str, int]:
+    """The most tokens or items that training takes of a case, by input; empty without any. No file is read for it."""
+    if not isinstance(dataset, CaseDataset):
+        return {}
+    drawn = recorded(dataset)
+    found = {name: max([1, *(counts.get(row, 0) for row in dataset.rows)]) for name, counts in dataset.counts.items()}
+    return {name: min(count, drawn.get(name, count)) for name, count in found.items()}
+
+
+def estimate(plan: Plan, settings: TrainingSettings, cases: int, longest: Mapping[str, int] | None = None) -> Estimate:
     """The estimate for a measured plan and a number of training cases.
 
     Activations are counted as float32 results of every operation, half of that in half precision: an overestimate,
-    since some are freed immediately.
+    since some are freed immediately. With masked tokens or items they grow in proportion to the `longest` of the data,
+    which a plan does not know; of attention among so many tokens they grow faster, and are underestimated.
     """
+    known = longest or {}
     total = plan.total
     assert total is not None, "an estimate needs a measured plan; please report"
     processes = world_size()
     parts = processes if settings.strategy == "fsdp" else 1
-    inputs = sum(value.shape.count for value in plan.inputs)
-    activations = total.activation_bytes // (1 if settings.precision == "fp32" else 2)
+    inputs = sum(int(value.shape.count * _grown(value.shape, known)) for value in plan.inputs)
+    held = sum(int(node.cost.activation_bytes * _growth(node, known)) for node in plan.nodes if node.cost)
+    activations = held // (1 if settings.precision == "fp32" else 2)
     return Estimate(
         parameters=total.parameters, trainable=total.trainable,
         weight_bytes=_WEIGHT_BYTES * total.parameters // parts,
@@ -106,6 +121,18 @@ def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
         case_bytes=_WEIGHT_BYTES * inputs + activations, available_bytes=_available(settings),
         share=-(-min(settings.batch_size, cases) // processes), batches=-(-cases // settings.batch_size),
         epochs=settings.epochs, device="cpu" if wants_cpu(settings) else "cuda")
+
+
+def _growth(node: PlannedNode, longest: Mapping[str, int]) -> float:
+    """How many times the activations of a node are those of its measurement."""
+    return max([_grown(read.shape, longest) for lane in node.lanes for read in lane.reads], default=1.0)
+
+
+def _grown(shape: TensorShape, longest: Mapping[str, int]) -> float:
+    """How many times the tokens of a value are those that it was planned with."""
+    if not isinstance(shape, MaskedTokens) or any(isinstance(of, str) and of not in longest for of in shape.of):
+        return 1.0
+    return sum(longest[of] if isinstance(of, str) else of for of in shape.of) / shape.positions
 
 
 def _kept(settings: TrainingSettings) -> float:

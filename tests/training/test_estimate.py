@@ -1,5 +1,6 @@
 import pytest
 import torch
+from networks import build
 from small_runs import Cohort, differing, network, weights
 
 from fusionkit.network.measure import measure
@@ -70,3 +71,24 @@ def test_lines(available, seconds, lines):
 def test_too_little_memory_is_said():
     needs = Estimate(3, 2, 12, 8, 16, 2 * 10**9, 16 * 10**9, 16, 25, 50, "cuda")
     assert needs.lines()[-1].startswith("this may not fit into 16.0 GB;")
+
+
+ITEMS = """
+fusionkit: 1
+inputs: {{views: {{items: {{image: [2, 7, 11]}}{most}}}, ehr: {{vector: [3]}}}}
+nodes:
+  seen: {{use: encoder.each_item, from: views, with: {{encoder: {{use: encoder.conv, with: {{widths: [3, 5]}}}}}}}}
+  all_views: {{use: fusion.attention_pool, from: seen}}
+  told: {{use: encoder.mlp, from: ehr, with: {{width: 5}}}}
+  both: {{use: fusion.mean, from: [all_views, told]}}
+  result: {{use: head.classify, from: both, with: {{classes: [x, y]}}}}
+"""
+
+
+def test_the_items_of_the_data_are_counted_and_not_those_of_the_plan():
+    without, exact = (measure(build(ITEMS.format(most=most)).plan) for most in ("", ", max: 211"))
+    planned, true = (estimate(plan, settings(), 23).case_bytes for plan in (without, exact))
+    assert true > 3 * planned
+    assert estimate(without, settings(), 23, {"views": 211}).case_bytes == pytest.approx(true, rel=0.01)
+    assert estimate(exact, settings(), 23, {"views": 5}).case_bytes < 0.1 * true
+    assert estimate(without, settings(), 23, {"other": 211}).case_bytes == planned

@@ -119,7 +119,11 @@ class BagReader:
     name: str = "bag"
     gives: str = "array"
     files: bool = True
-    drawn: bool = False
+
+    @property
+    def drawn(self) -> bool:
+        """Whether an item is drawn on an image, and may need its metadata to be read."""
+        return self.inner is not None and self.inner.drawn
 
     @property
     def of(self) -> FileReader:

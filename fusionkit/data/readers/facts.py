@@ -22,14 +22,14 @@ class Facts:
 
     `values` are the minimum, the 99th percentile of the absolute values and the maximum before `window`, `outcome` the
     minimum and maximum of the reader's array. `bits` are the used bits of a stored value. `units` is the meaning of a
-    value. `labels` are the values of a label map. `landmarks` are those of each channel for the standard scale of
-    MR. `remarks` are further codes that a reader uses for its own advice, each with a detail. `grid` is that of the
-    volume in the file, `outcome_grid` that of the array that the network gets. `pixel` is the size of a pixel of a
-    picture along (h, w), which has no grid. `frame_of_reference` is the same for files whose places are comparable.
-    `fill` is the value of each channel for voxels beyond the edge, empty for the smallest of the array. `slices` are
-    the UIDs of the slices of a series along d, where `roi` has boxes drawn on them. `positions` are those of the items
-    of a bag, empty where they have none; `item_grids` are the grids of its items, one for all slices of a volume, and
-    none where no file tells.
+    value. `labels` are the values of a label map. `landmarks` are those of each channel for the standard scale of MR,
+    of the files of a bag one after another. `remarks` are further codes that a reader uses for its own advice, each
+    with a detail. `grid` is that of the volume in the file, `outcome_grid` that of the array that the network gets.
+    `pixel` is the size of a pixel of a picture along (h, w), which has no grid. `frame_of_reference` is the same for
+    files whose places are comparable. `fill` is the value of each channel for voxels beyond the edge, empty for the
+    smallest of the array. `slices` are the UIDs of the slices of a series along d, where `roi` has boxes drawn on them.
+    `positions` are those of the items of a bag, empty where they have none; `item_grids` are the grids of its items,
+    one for all slices of a volume, and none where no file tells.
     Units: `values` as in the file, `fill` as in the reader's array; `pixel` in mm.
     """
 
