@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
     from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.search import Search as Search
     from fusionkit.components.task import Agreement as Agreement
     from fusionkit.components.task import PartFault as PartFault
     from fusionkit.components.task import TargetFault as TargetFault

@@ -39,8 +39,8 @@ WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", 
 FLOOR = {package: floor for floor, packages in FLOORS.items() for package in packages.split()}
 PLUGINS_READ = {"arrays", "components", "layers", "pretrained", "shapes", "exports"}  # what `api` opens to plugins
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name
-LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "python_calamine", "timm",
-        "tokenizers", "torchmetrics", "transformers", "rich", "sklearn"}
+LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "optuna", "pyarrow", "pydicom", "python_calamine",
+        "rich", "sklearn", "timm", "tokenizers", "torchmetrics", "transformers"}
 VAGUE = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 SOURCES = sorted(CORE.rglob("*.py"))
 

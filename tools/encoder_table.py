@@ -30,6 +30,8 @@ default options. A licence is that of the published weights, not of the code, an
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 _KNOWN: Mapping[str, str] = {
+    "encoder.hf_text": "each its own; the recipe of the folder says it",
+    "encoder.hf_vision": "each its own; the recipe of the folder says it",
     "encoder.resnet3d": "MedicalNet: MIT",
     "encoder.timm": "timm's record of each name, in `fusionkit build`; "
                     "[published folders](pretrained.md#published-forms)",
@@ -39,6 +41,10 @@ _KNOWN: Mapping[str, str] = {
 _NEEDS: Mapping[str, str] = {
     "encoder.each_item": "an encoder of one item",
     "encoder.each_slice": "a volume with a fixed number of slices",
+    "encoder.hf_text": "texts in windows of at most the network's positions",
+    "encoder.hf_vision": "sides that are multiples of the patch; the size of the training, or `interpolate: true`",
+    "encoder.monai": "each network has a least size, which `check` tells",
+    "encoder.nnunet": "sides of the plan's strides",
     "encoder.resnet3d": "any size; one channel in the published weights",
     "encoder.timm": "transformers: sides that are multiples of the patch",
     "encoder.timm_stages": "networks that are a sequence of stages",

@@ -22,7 +22,8 @@ from packaging.requirements import Requirement
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 YANKED = {"build": "1.2.1", "pytest-xdist": "3.6.1", "setuptools": "77.0.1"}
 """Floors of the test tools that were withdrawn or never published, with the first version that can be installed."""
-EXTRAS = ("excel", "explain", "hf", "keras", "monai", "nifti", "nrrd", "parquet", "seg", "text", "tiff")
+EXTRAS = ("excel", "explain", "hf", "keras", "monai", "nifti", "nrrd", "parquet", "seg", "tabicl", "text", "tiff",
+          "tune")
 """The extras for users that are installed together with all dependencies; `dicom` comes after them."""
 TESTS = {
     "accelerate": "tests/training/test_loop.py", "matplotlib": "tests/explanation/test_overlay_plot.py",
@@ -35,10 +36,11 @@ TESTS = {
     "captum": "tests/explanation/test_gradcam.py", "scikit-learn": "tests/datasets/test_breast_cancer.py",
     **dict.fromkeys(("monai", "einops"), "tests/plugins/encoders/test_monai.py"),
     "h5py": "tests/conversion/keras/test_keras_files.py", "nibabel": "tests/data/readers/test_nifti.py",
-    "highdicom": "tests/data/readers/test_masks.py",
+    "optuna": "tests/comparison/test_tuning.py", "highdicom": "tests/data/readers/test_masks.py",
     **dict.fromkeys(("simpleitk", "tifffile"), "tests/data/readers/test_formats.py"),
     "pyarrow": "tests/data/readers/test_damaged_files.py", "tokenizers": "tests/data/readers/test_text.py",
     "transformers": "tests/plugins/encoders/test_hf_text.py",
+    "tabicl": "tests/comparison/test_tabicl.py",
     **dict.fromkeys(("pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm"),
                     "tests/data/readers/test_damaged_files.py"),
 }

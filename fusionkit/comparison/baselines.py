@@ -6,13 +6,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.arrays import Floats
-from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
+from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit, joined
 from fusionkit.data.loading import Cohort
 from fusionkit.data.readers import columns
 from fusionkit.planning.plan import PlannedHead
@@ -45,20 +45,36 @@ def names_of(heads: Sequence[PlannedHead]) -> list[str]:
     return [linear, "gradient boosting"]
 
 
+class ModelOf(Protocol):
+    """Makes a model with scikit-learn's methods."""
+
+    def __call__(self, name: str, task: str, cases: int, seed: int, /) -> Any:
+        """The model of a baseline for `classes` or `regression`, not yet fitted; `cases` will be its training cases."""
+
+
+def width_of(cohort: Cohort, rows: Sequence[int]) -> int:
+    """How many columns the tables have for baselines that learn from these rows."""
+    count: int = _tables(cohort, rows).shape[1]
+    return count
+
+
 def fit_baselines(
-    cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int
+    cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int, *,
+    names: Sequence[str] = (), model: ModelOf | None = None,
 ) -> dict[str, tuple[RepeatOutputs, ...]]:
     """Each baseline in the form of a trained candidate: outputs for every repeat.
 
-    They learn from the training cases of the networks whose target is known, not from validation cases.
+    They learn from the training cases of the networks whose target is known, not from validation cases. `names` are
+    those of baselines that `model` makes, in place of scikit-learn's.
     """
-    made: dict[str, list[RepeatOutputs]] = {name: [] for name in names_of(heads)}
+    made: dict[str, list[RepeatOutputs]] = {name: [] for name in names or names_of(heads)}
     for repeat, cohort in enumerate(cohorts):
         own = [unit for unit in units if unit.repeat == repeat]
         tables = [_tables(cohort, unit.train) for unit in own]
         for name in made:
             begin = time.perf_counter()
-            outputs = {head.name: _joined([_fitted(name, cohort, head, table, unit, seed=seed + repeat)
+            outputs = {head.name: joined([_fitted(name, cohort, head, table, unit, seed=seed + repeat,
+                                                   model=model or _model)
                                            for table, unit in zip(tables, own, strict=True)]) for head in heads}
             made[name].append(RepeatOutputs(outputs, time.perf_counter() - begin))
     return {name: tuple(outcomes) for name, outcomes in made.items()}
@@ -79,27 +95,29 @@ def _tables(cohort: Cohort, rows: Sequence[int]) -> Floats:
     return np.concatenate(blocks, axis=1)
 
 
-def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, *, seed: int) -> HeadOutputs:
+def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, *, seed: int, model: ModelOf
+            ) -> HeadOutputs:
     target = cohort.targets[head.name]
     learned = np.array([row for row in unit.train if target.present[row]], dtype=np.int64)
     tested = np.array([row for row in unit.test if target.present[row]], dtype=np.int64)
     values = np.zeros((len(tested), len(head.names)))
     if head.declared_task.cells == "class":
-        values = _shares(name, table[learned], target.values[learned], table[tested], len(head.names), seed=seed)
+        made = model(name, "classes", len(learned), seed)
+        values = _shares(made, table[learned], target.values[learned], table[tested], len(head.names))
     else:
         for column in range(len(head.names)):
             known = learned[~np.isnan(target.values[learned, column])]
             wanted = target.values[known, column]
             if head.declared_task.cells == "label":
-                values[:, column] = _shares(name, table[known], wanted.astype(np.int64), table[tested], 2,
-                                            seed=seed)[:, 1]
+                made = model(name, "classes", len(known), seed)
+                values[:, column] = _shares(made, table[known], wanted.astype(np.int64), table[tested], 2)[:, 1]
             else:
-                model = _model(name, "regression", len(known), seed)
-                values[:, column] = model.fit(table[known], wanted).predict(table[tested])
+                made = model(name, "regression", len(known), seed)
+                values[:, column] = made.fit(table[known], wanted).predict(table[tested])
     return HeadOutputs(tested, target.values[tested].astype(np.float64), values)
 
 
-def _shares(name: str, table: Floats, wanted: NDArray[Any], asked: Floats, classes: int, *, seed: int) -> Floats:
+def _shares(model: Any, table: Floats, wanted: NDArray[Any], asked: Floats, classes: int) -> Floats:
     """Probabilities of every class, 0 for one that no training case has. *Shape*: (cases to predict, classes)."""
     shares = np.zeros((len(asked), classes))
     present = np.unique(wanted)
@@ -108,7 +126,7 @@ def _shares(name: str, table: Floats, wanted: NDArray[Any], asked: Floats, class
         return shares
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # incomplete convergence in the last digits does not matter here
-        shares[:, present] = _model(name, "classes", len(table), seed).fit(table, wanted).predict_proba(asked)
+        shares[:, present] = model.fit(table, wanted).predict_proba(asked)
     return shares
 
 
@@ -123,8 +141,3 @@ def _model(name: str, task: str, cases: int, seed: int) -> Any:
         return getattr(ensemble, kind + ("Regressor" if task == "regression" else "Classifier"))(random_state=seed)
     model = linear_model.Ridge() if task == "regression" else linear_model.LogisticRegression(max_iter=2000)
     return make_pipeline(StandardScaler(), model)
-
-
-def _joined(parts: Sequence[HeadOutputs]) -> HeadOutputs:
-    return HeadOutputs(np.concatenate([part.rows for part in parts]), np.concatenate([part.targets for part in parts]),
-                       np.concatenate([part.values for part in parts]))

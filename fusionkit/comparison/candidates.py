@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fusionkit.comparison.graph_edits import alone, heads_behind, inputs_of, sources_of, swapped
 from fusionkit.comparison.late_candidates import fuses_predictions, own_heads_note, with_own_heads
+from fusionkit.comparison.offered import baseline_specs, fitting, named_together, not_named, resolved_offers
 from fusionkit.comparison.splits import check_tested, in_folds
 from fusionkit.components.component import Component
 from fusionkit.components.kinds import kind_of
@@ -30,7 +31,7 @@ from fusionkit.syntax.tree import Tree
 from fusionkit.syntax.typed_components import TypedComponent, TypedList, parse_components
 from fusionkit.training.settings import TrainingSettings, read_settings
 
-Kind = Literal["reference", "candidate", "single"]
+Kind = Literal["reference", "candidate", "baseline", "single"]
 WITH = TypedList("--with", "bad-candidate", "candidate", "fusion.concat,fusion.gmu{width: 16}")
 
 
@@ -87,7 +88,8 @@ def plan_comparison(
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     graph = resolved.graph
     settings = read_settings(graph.training, {**flags, "stage": None, **({"fold": None} if folds else {})}, registry)
-    specs, found = parse_components(typed, WITH)
+    typed_ones, found = parse_components(typed, WITH, lambda text, span: named_together(text, span, registry))
+    specs, offered = [each for each in typed_ones if not each.of], not_named(typed_ones)
     wrong = _wrong_node(graph, node)
     if wrong:
         # Without the node nothing can be swapped; ids can still be looked up.
@@ -106,7 +108,8 @@ def plan_comparison(
             faults += more + _planned(with_heads, {})[1]
     _refuse(found + faults)
     heads, inputs = needs(resolved)
-    known = {name for each in swaps.values() for name, need in needs(each)[1].items() if need.known}
+    every = [*swaps.values(), *resolved_offers(offered, resolved, node, registry)]
+    known = {name for each in every for name, need in needs(each)[1].items() if need.known}
     inputs = {name: replace(need, known=need.known or name in known) for name, need in inputs.items()}
     description = describe(data, roots=data_roots, registry=registry)
     if folds:
@@ -122,14 +125,21 @@ def plan_comparison(
     _refuse(faults + more)
     own = _reference(reference, node)
     plans |= made
-    others, notes = _distinct(own, {each.text: plans[each.text] for each in specs}, node)
-    notes += [note] if (note := own_heads_note(reference, node, [each for each, _ in late.values()])) else []
+    simple = fitting(baseline_specs(specs, registry) if singles else (), reference, node, cohort, registry)
+    more_of_them = fitting(offered, reference, node, cohort, registry)
+    others, notes = _distinct(own, {**{each.text: plans[each.text] for each in specs}, **more_of_them.plans}, node)
+    notes += more_of_them.notes
+    taken = [own, *others]
+    others += [Candidate(name, "", "baseline", plan) for name, plan in simple.plans.items()
+               if not any(_call(each.plan, node) == _call(plan, node) for each in taken)]
+    predicting = [*(each for each, _ in late.values()), *more_of_them.late, *simple.late]
+    notes += [note] if (note := own_heads_note(reference, node, predicting)) else []
     if any(each.name == node and each.weights is not None for each in graph.nodes):
         notes.append(f"node {node!r} starts from a weights file, which only the reference can do")
     single_inputs, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
     everyone = _foldered([own, *others, *single_inputs])
     return ComparisonPlan(node, tuple(everyone), settings, cohort, tuple(heads_behind(reference, node)),
-                          tuple(left_out), tuple(notes), registry)
+                          (*more_of_them.left_out, *simple.left_out, *left_out), tuple(notes), registry)
 
 
 def _refuse(found: Sequence[Diagnostic]) -> None:

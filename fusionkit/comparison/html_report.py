@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from fusionkit import __version__
-from fusionkit.comparison.outlook import declared_texts, outlook_table, outlook_texts
+from fusionkit.comparison.outlook import declared_texts, outlook_table, outlook_texts, tuning_table, tuning_texts
 from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
 from fusionkit.comparison.tables import (
@@ -37,7 +37,7 @@ def as_html(compared: ComparisonResult, folder: Path) -> str:
         f"<h1>{escape(name)}: {len(comparison.candidates)} networks compared at node {escape(comparison.node)}</h1>",
         f'<p class="quiet">{escape(_versions(compared))}</p>',
         *(part for ranking in compared.rankings for part in _head(compared, ranking, folder)),
-        *_declared(compared),
+        *_declared(compared), *_tuned(compared),
         "<h2>How to read it</h2>", bullets(_reading(compared)),
         "<h2>What it does not show</h2>", bullets(_cautions(compared)),
         *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
@@ -77,6 +77,15 @@ def _declared(compared: ComparisonResult) -> list[str]:
     return ["<h2>What was to be shown</h2>", bullets(texts)] if texts else []
 
 
+def _tuned(compared: ComparisonResult) -> list[str]:
+    names, rows = tuning_table(compared.tuned)
+    if not rows:
+        return []
+    return ["<h2>What was chosen in each fold</h2>",
+            plain_table(["network", *names[1:]], rows, range(1, len(names) - 1), "small"),
+            bullets(tuning_texts(compared.tuned))]
+
+
 def _outlook(ranking: HeadRanking) -> list[str]:
     names, rows = outlook_table(ranking)
     if not rows:
@@ -112,7 +121,7 @@ def _reading(compared: ComparisonResult) -> list[str]:
               *(["A claim is shown where its p, corrected by Holm, is below 0.05: noninferiority by the one-sided test "
                  "against the margin, equivalence by two one-sided tests, superiority by the two-sided test against "
                  "the margin."] if any(each.claim for each in compared.rankings) else []),
-              "p is corrected by Holm for the number of candidates; single inputs and scikit-learn are corrected "
+              "p is corrected by Holm for the number of candidates; rows that are always there are corrected "
               "as a separate family. Each interval is a 95 % interval; they are not simultaneous.",
               "Multiply-adds are per case. Training time is the sum over all folds and repeats, without the shared "
               "computation of frozen nodes, on a machine that may have had other work."]
@@ -133,8 +142,11 @@ def _cautions(compared: ComparisonResult) -> list[str]:
     if count > 1:
         found.append(f"The best of {count + 1} networks looks better than it is: it was chosen on these cases. Its "
                      "metric on new cases will be worse; keep a separate test set for it.")
-    found.append("All networks had the same training settings, tuned for none of the candidates: a "
-                 "candidate may do better with settings of its own.")
+    if compared.tuned:
+        found.append("Scikit-learn was not tuned: its rows have the settings of the library.")
+    else:
+        found.append("All networks had the same training settings, tuned for none of the candidates: a "
+                     "candidate may do better with settings of its own.")
     if compared.repeats == 1 and compared.seeds == 1:
         found.append("Every network was trained with one seed; another gives other results. --seeds 3 shows by how "
                      "much.")

@@ -15,6 +15,7 @@ from typing import Any
 
 from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.claim import Claim
+from fusionkit.comparison.tuning import Tuning
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.files import read_json, write_json
 from fusionkit.planning.write_graph import written
@@ -23,17 +24,18 @@ from fusionkit.training.settings import RESUMABLE
 
 IDENTITY = "comparison.json"
 _SAME = {"node": "the node", "data": "the data description", "cases": "the table of cases",
-         "training": "the training settings"}
+         "training": "the training settings", "tuning": "the tuning"}
 
 
-def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int, seeds: int = 1) -> None:
+def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int, seeds: int = 1,
+                     tuning: Tuning | None = None) -> None:
     """Claim a folder for this comparison, or check that it belongs to it.
 
     Candidates, repeats and seeds may be added to a comparison but not removed, so that no candidate is dropped after
     its result is known.
     Raises: DataError with `folder-not-empty`, or `comparison-differs`, every difference.
     """
-    now = _identity(comparison, repeats, seeds)
+    now = {**_identity(comparison, repeats, seeds), "tuning": asdict(tuning) if tuning else None}
     path = folder / IDENTITY
     if not path.is_file():
         if folder.exists() and (not folder.is_dir() or holds_other_files(folder)):

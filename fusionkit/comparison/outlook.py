@@ -85,3 +85,34 @@ def declared_texts(declared: Sequence[Mapping[str, Any]]) -> list[str]:
         known = f"after {each['trained']} trainings" if each["trained"] else "before anything was trained"
         found.append(f"{'Declared' if place == 0 else 'Changed to'}: {what}; {each['declared']}, {known}")
     return found
+
+
+def tuning_table(tuned: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[str], list[list[str]]]:
+    """What was chosen for every network in each fold and repeat: columns and rows, if anything was tuned."""
+    rows = [[name, str(each["repeat"]), str(each["fold"] + 1), str(each["trials"]), str(len(each["failed"])),
+             str(each["chosen"]), _score(each["score"]), _score(each["default_score"]), _values(each["values"])]
+            for name, records in tuned.items() for each in records]
+    return ["", "repeat", "fold", "trials", "failed", "chosen", "inner score", "as given", "values"], rows
+
+
+def tuning_texts(tuned: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """How to read `tuning_table`, and how stable the choice was."""
+    found = ["Trial 0 has the settings as given; the score is what selects the best epoch, on inner validation cases, "
+             "larger being better. Every network had the same number of trials, and a failed trial counts."]
+    for name, records in tuned.items():
+        different = len({_values(each["values"]) for each in records})
+        if 1 < different == len(records):
+            found.append(f"{name}: another choice in every fold. The figures are those of the procedure, not of one "
+                         "network.")
+        elif len(records) > 1:
+            found.append(f"{name}: {different} different choices in {len(records)} folds.")
+    return found
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.partition('.')[2]}: {value:.3g}" if isinstance(value, float) else
+                     f"{name.partition('.')[2]}: {value}" for name, value in values.items()) or "as given"
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else figures(value)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _LETTERS = 34
 _LABELS = {"reference": "reference: the graph as written", "candidate": "candidate", "single": "one input alone",
-           "table": "scikit-learn on the tables"}
+           "baseline": "simple fusion", "table": "scikit-learn on the tables",
+           "pretrained": "a pretrained model on the tables", "constant": "constant"}
 
 
 def stem_of(head: str) -> str:
@@ -90,7 +91,8 @@ def _look(kind: str) -> tuple[str, str]:
     from fusionkit.evaluation.plots.style import PALETTE
 
     return {"reference": (PALETTE[6], "D"), "candidate": (PALETTE[0], "o"), "single": (PALETTE[2], "s"),
-            "table": (PALETTE[1], "^")}[kind]
+            "baseline": (PALETTE[3], "v"), "table": (PALETTE[1], "^"), "pretrained": (PALETTE[5], "P"),
+            "constant": (PALETTE[4], "x")}[kind]
 
 
 def _legend(figure: Figure, rows: Sequence[ScoreRow]) -> None:

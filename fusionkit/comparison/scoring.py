@@ -154,8 +154,9 @@ def rank_candidates(
 def _corrected(rows: Sequence[ScoreRow], claim: Claim | None) -> list[ScoreRow]:
     """Holm's correction over the candidates, and separately over the baselines: two families."""
     made = list(rows)
-    for family in ({"candidate"}, {"single", "table"}):
-        found = {place: row.paired for place, row in enumerate(rows) if row.kind in family and row.paired}
+    for asked in (True, False):
+        found = {place: row.paired for place, row in enumerate(rows)
+                 if (row.kind == "candidate") == asked and row.paired}
         different = holm([own.difference.p for own in found.values()])
         claimed = holm([own.equivalence.p_of(claim.kind) if claim and own.equivalence else None
                         for own in found.values()])

@@ -18,7 +18,8 @@ from fusionkit.planning.plan import Cost
 
 CSV, JSON, REPORT = "compare.csv", "compare.json", "report.html"
 KIND_TEXTS = {"reference": "the graph as written", "candidate": "another fusion", "single": "single input",
-         "table": "scikit-learn on the tables"}
+         "baseline": "a simple fusion", "table": "scikit-learn on the tables",
+         "pretrained": "a pretrained model on the tables", "constant": "without any input"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class ComparisonResult:
     `left_out` are the omitted networks with the reason; `seconds` is the training time of each network over all its
     units; `sharing` is how networks shared frozen nodes, from `shared_training.ways_taken`; `marks` says of networks
     that they were not trained to an end; with `seeds` above 1 the repeats of `units` are seeds on one division.
-    `declared` is what was to be shown, as the manifest has it, the last of them in force.
+    `declared` is what was to be shown, as the manifest has it, the last of them in force; `tuned` is what was chosen
+    for each network in every fold.
     """
 
     comparison: ComparisonPlan
@@ -40,6 +42,7 @@ class ComparisonResult:
     marks: Mapping[str, str] = field(default_factory=dict)
     seeds: int = 1
     declared: Sequence[Mapping[str, Any]] = ()
+    tuned: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def cost(self, name: str) -> Cost | None:
         """The cost of a network; None for one without a plan."""
@@ -194,7 +197,8 @@ def as_json(compared: ComparisonResult, about: Mapping[str, Any]) -> dict[str, A
     return {"fusionkit-compare": 1, **about, "node": compared.comparison.node, "units": units,
             "heads": {ranking.head.name: _head_json(compared, ranking) for ranking in compared.rankings},
             "left_out": dict(compared.left_out), "notes": list(compared.comparison.notes),
-            "sharing": list(compared.sharing), "seeds": compared.seeds, "declared": list(compared.declared)}
+            "sharing": list(compared.sharing), "seeds": compared.seeds, "declared": list(compared.declared),
+            "tuning": {name: list(records) for name, records in compared.tuned.items()}}
 
 
 def _head_json(compared: ComparisonResult, ranking: HeadRanking) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,9 +16,10 @@ from fusionkit.arrays import Floats
 from fusionkit.comparison.candidates import Candidate, ComparisonPlan
 from fusionkit.comparison.shared_training import Reuse, RunPaths, SharedTrainer
 from fusionkit.comparison.splits import narrowed
+from fusionkit.comparison.tuning import Tuner
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import RunError
-from fusionkit.files import replacing
+from fusionkit.files import read_json, replacing, write_json
 from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import HeadResult
 from fusionkit.progress import Progress
@@ -30,7 +32,7 @@ from fusionkit.training.result import HISTORY, read_history
 from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interrupted
 
-RUNS, OUTCOME = "runs", "outcome.npz"
+RUNS, OUTCOME, TUNING = "runs", "outcome.npz", "tuning"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,14 @@ class TrainedCandidates:
     failed: Mapping[str, str]
 
 
+def joined(parts: Sequence[HeadOutputs]) -> HeadOutputs:
+    """The outputs of several splits as one."""
+    return HeadOutputs(
+        np.concatenate([part.rows for part in parts]), np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        {name: np.concatenate([part.details[name] for part in parts]) for name in parts[0].details})
+
+
 def finished(folder: Path, comparison: ComparisonPlan) -> int:
     """How many repeats of candidates in a comparison's folder have their results."""
     return sum(path.is_file() for each in comparison.candidates
@@ -111,16 +121,17 @@ def finished(folder: Path, comparison: ComparisonPlan) -> int:
 
 def train_all(
     comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, *,
-    reuse: Reuse = "auto"
+    reuse: Reuse = "auto", tuner: Tuner | None = None
 ) -> TrainedCandidates:
     """Train every candidate, repeat by repeat: in lockstep if they share frozen nodes, else one after the other.
 
-    A candidate whose training fails is left out, except the reference.
+    A candidate whose training fails is left out, except the reference. With a `tuner` each fold has settings of its
+    own, chosen on its training cases, and nothing is shared.
     Raises: Interrupted if stopped, after saving: the same call resumes; RunError if the reference fails.
     """
     outcomes: dict[str, tuple[RepeatOutputs, ...]] = {}
     failed: dict[str, str] = {}
-    given = _train_shared(comparison, cohorts, folder, data, reporter, reuse=reuse)
+    given = {} if tuner else _train_shared(comparison, cohorts, folder, data, reporter, reuse=reuse)
     for number, candidate in enumerate(comparison.candidates):
         place = f"{candidate.name} ({number + 1} of {len(comparison.candidates)})"
         done: list[RepeatOutputs] = []
@@ -130,7 +141,7 @@ def train_all(
                 repeats = f", repeat {repeat + 1} of {len(cohorts)}" if len(cohorts) > 1 else ""
                 named = CandidateReporter(reporter, place + repeats)
                 done.append(_trained(candidate, comparison, cohort, repeat, own, data=data, reporter=named,
-                                     given=given.get((candidate.name, repeat))))
+                                     given=given.get((candidate.name, repeat)), tuner=tuner))
         except Interrupted as stopped:
             raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to "
                               "continue") from None
@@ -193,7 +204,7 @@ class CandidateReporter:
 
 def _trained(
     candidate: Candidate, comparison: ComparisonPlan, cohort: Cohort, repeat: int, folder: Path, *, data: Path,
-    reporter: CandidateReporter, given: Mapping[int | None, Precomputed] | None,
+    reporter: CandidateReporter, given: Mapping[int | None, Precomputed] | None, tuner: Tuner | None,
 ) -> RepeatOutputs:
     kept = _read(folder / OUTCOME, comparison.heads)
     if kept is not None:
@@ -201,6 +212,10 @@ def _trained(
         return kept
     if not cohort.fold_count or comparison.settings.fold is not None:
         reporter.inner.line(reporter.place)
+    if tuner is not None:
+        outcome = _tuned(candidate, comparison, cohort, repeat, folder, data=data, reporter=reporter, tuner=tuner)
+        _write(folder / OUTCOME, outcome)
+        return outcome
     setup = Setup(candidate.plan, narrowed(cohort, candidate.inputs), comparison.registry)
     made = train(setup, settings_of(comparison, repeat), folder,
                  data=data, resume=True, reporter=reporter, plots=False, given=given)
@@ -208,6 +223,42 @@ def _trained(
     outcome = RepeatOutputs({name: _tested(made.results[name], rows) for name in comparison.heads}, _seconds(folder))
     _write(folder / OUTCOME, outcome)
     return outcome
+
+
+def _tuned(
+    candidate: Candidate, comparison: ComparisonPlan, cohort: Cohort, repeat: int, folder: Path, *, data: Path,
+    reporter: CandidateReporter, tuner: Tuner,
+) -> RepeatOutputs:
+    """Choose the settings of every fold on its training cases, train with them on all of these, predict the test."""
+    settings = settings_of(comparison, repeat)
+    folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else list(range(cohort.fold_count))
+    parts: dict[str, list[HeadOutputs]] = {name: [] for name in comparison.heads}
+    records = []
+    for fold in folds:
+        learned = cohort.split_rows("train") if fold is None else cohort.fold(fold)[0]
+        where = folder if fold is None else folder / f"fold-{fold}"
+        label = reporter.place if fold is None else f"{reporter.place}, fold {fold + 1} of {len(folds)}"
+        chosen = tuner.chosen(candidate, cohort, learned, settings, folder=folder / TUNING / where.name,
+                              place=(repeat, fold or 0), label=label)
+        setup = Setup(chosen.plan, narrowed(cohort, candidate.inputs), comparison.registry)
+        made = train(setup, chosen.settings.model_copy(update={"fold": fold}), where, data=data, resume=True,
+                     reporter=reporter, plots=False)
+        rows = np.asarray(made.rows, dtype=np.int64)
+        for name, outputs in parts.items():
+            outputs.append(_tested(made.results[name], rows))
+        records.append(chosen.record)
+    write_json(folder / f"{TUNING}.json", records)
+    return RepeatOutputs({name: joined(outputs) for name, outputs in parts.items()},
+                         _seconds(folder) + sum(record["seconds"] for record in records))
+
+
+def tuning_records(folder: Path, comparison: ComparisonPlan) -> dict[str, list[dict[str, Any]]]:
+    """What was chosen for each network in every fold and repeat, by its name."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in comparison.candidates:
+        for path in sorted((folder / RUNS / each.folder).glob(f"*/{TUNING}.json")):
+            found.setdefault(each.name, []).extend(read_json(path))
+    return found
 
 
 def _tested(result: HeadResult, rows: NDArray[np.int64]) -> HeadOutputs:

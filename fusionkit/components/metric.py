@@ -29,6 +29,8 @@ class MetricMethod(Protocol):
       as one that needs all horizons of a survival head, has no `of_column`;
     - `why_undefined(column)` is a note for the reader if the metric has no value for the column, else None; it is not
       called for columns without a case;
+    - `remark(column)` is a note beside a value of the column, such as what chance alone would give, or None; only
+      evaluations ask for it, which are not often, so that it may take as long as an interval;
     - `note_of_all(outcomes)` is the note to a result of `of_all`, or None.
     """
 

@@ -199,6 +199,12 @@ class TaskMethod:
         """
         return iter(())
 
+    def smooth(self, score: Floats, truth: Bools, points: Floats) -> Floats | None:
+        """The observed probability at predicted ones, (P,), by a smooth curve through cases with `score` and `truth`
+        (M,), for the plot of calibration; None for none. For tasks of classes and labels.
+        """
+        return None
+
     def agreements(self, outcomes: Any) -> Sequence[Agreement]:
         """What was predicted and observed, of `Outcomes`, for the plot of calibration; with columns of their own."""
         return ()

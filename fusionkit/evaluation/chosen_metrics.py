@@ -87,6 +87,10 @@ class ChosenMetric:
         """The reason why it has no value for a column, None if it has one or does not say."""
         return self._note("why_undefined", column)
 
+    def remark(self, column: Column) -> str | None:
+        """What it says beside a value for a column, None for nothing."""
+        return self._note("remark", column)
+
     def note_of_all(self, outcomes: Outcomes) -> str | None:
         """A note to its value for all classes."""
         return self._note("note_of_all", outcomes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -48,13 +48,15 @@ class PrecisionRecall:
 class Reliability:
     """Cases binned by predicted probability: count, mean prediction and observed share of each bin.
 
-    *Shape*: each (15,). An empty bin has NaN for both shares.
+    `smooth` is a curve of the observed share by predicted probability, each (P,), where the task has one.
+    *Shape*: the others (15,). An empty bin has NaN for both shares.
     """
 
     name: str
     count: Ints
     predicted: Floats
     observed: Floats
+    smooth: tuple[Floats, Floats] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The non-empty bins."""
@@ -115,8 +117,17 @@ class Curves:
     precision_recall: tuple[PrecisionRecall, ...] = ()
 
 
-def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0) -> Curves:
-    """The curves of one head, by its task; intervals of decision curves are from at most 200 resamples."""
+_POINTS = 101
+"""Of a smooth curve."""
+Smooth = Callable[[Floats, Bools, Floats], Floats | None]
+"""The observed probability at some predicted ones, from the scores and truths of cases, as `TaskMethod.smooth`."""
+
+
+def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0, smooth: Smooth | None = None) -> Curves:
+    """The curves of one head, by its task; intervals of decision curves are from at most 200 resamples.
+
+    `smooth` makes the smooth curve of calibration.
+    """
     if not outcomes.cases:
         return Curves()
 
@@ -130,7 +141,7 @@ def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0) -> Curves:
     if outcomes.form == "values":
         return Curves(pairs=tuple(_pairs(outcomes, index) for index in range(len(outcomes.classes))))
     columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
-    reliability = reliability_of(outcomes)
+    reliability = reliability_of(outcomes, smooth)
     if outcomes.form == "labels":
         confusion = tuple(_label_confusion(column) for column in columns)
         return Curves(tuple(_roc(column) for column in columns), reliability, confusion,
@@ -150,14 +161,27 @@ def _given(ask: Callable[[Any], Sequence[Given]], outcomes: Outcomes) -> tuple[G
         return ()
 
 
-def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:
+def reliability_of(outcomes: Outcomes, smooth: Smooth | None = None) -> tuple[Reliability, ...]:
     """The bins of a head with probabilities: of each label, of the second of two classes, or of the predicted class."""
     if outcomes.form == "labels" or outcomes.binary:
         columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
-        return tuple(_reliability(column.name, column.score, column.truth)
+        return tuple(replace(_reliability(column.name, column.score, column.truth),
+                             smooth=_smooth(smooth, column.score, column.truth))
                      for column in (columns[1:] if outcomes.binary else columns))
     correct = outcomes.likeliest_class() == outcomes.targets
     return (_reliability("the predicted class", outcomes.predictions.max(axis=1), correct),)
+
+
+def _smooth(smooth: Smooth | None, score: Floats, truth: Bools) -> tuple[Floats, Floats] | None:
+    """The curve between the smallest and the largest probability, where there is one."""
+    if smooth is None or not len(score):
+        return None
+    points: Floats = np.linspace(score.min(), score.max(), _POINTS)
+    try:
+        found = smooth(score, truth, points)
+    except Exception:  # a plugin may raise anything, and the plot is the least of an evaluation
+        return None
+    return None if found is None or np.shape(found) != points.shape else (points, found)
 
 
 def _precision_recall(column: ClassColumn) -> PrecisionRecall:

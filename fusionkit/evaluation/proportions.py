@@ -11,6 +11,12 @@ Z = 1.959963984540054
 """The 0.975 quantile of the normal distribution."""
 
 
+def proportions(hit: float, miss: float, alarm: float, rest: float) -> dict[str, tuple[float, float]]:
+    """The proportions of a table of two by two: what is counted, and of how many, by the metric."""
+    return {"sensitivity": (hit, hit + miss), "specificity": (rest, rest + alarm), "ppv": (hit, hit + alarm),
+            "npv": (rest, rest + miss), "accuracy": (hit + rest, hit + rest + miss + alarm)}
+
+
 def wilson(hits: float, total: float) -> tuple[float, float]:
     """The 95 % interval of a proportion; NaN of nothing.
 

@@ -20,8 +20,9 @@ from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
 from fusionkit.evaluation.delong import auroc_interval
 from fusionkit.evaluation.formatting import MetricResult, figures, joined, short
-from fusionkit.evaluation.metrics import measure
+from fusionkit.evaluation.metrics import Measured, measure
 from fusionkit.evaluation.predictions import collect
+from fusionkit.evaluation.proportions import proportions, wilson
 from fusionkit.evaluation.uncertainty_metrics import Trust
 from fusionkit.registry.tasks import task_named
 
@@ -49,7 +50,8 @@ class HeadReport:
 
     `recalibrated` has the bins of the calibrated probabilities, `curves.reliability` those of the predicted ones.
     `metrics` is over all classes; `per_class` is each class against the others, empty if it would only repeat. `labels`
-    are the names of the metrics for readers, `unit` is that of the targets.
+    are the names of the metrics for readers, `unit` is that of the targets. Where no patient has two cases, `delong`
+    has intervals of AUROC and `wilson` those of proportions, by class or label.
     """
 
     head: str
@@ -67,6 +69,7 @@ class HeadReport:
     unit: str = ""
     found: Task | None = field(default=None, repr=False, compare=False)
     delong: Mapping[str, Interval] = field(default_factory=dict, repr=False, compare=False)
+    wilson: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def declared_task(self) -> Task:
@@ -108,6 +111,8 @@ class HeadReport:
                if self.curves.decisions else {}),
             **({"auroc_delong": {of: {"low": short(_known(each.low)), "high": short(_known(each.high)),
                                       "note": each.note} for of, each in self.delong.items()}} if self.delong else {}),
+            **({"wilson": {of: {key: [short(bound) for bound in bounds] for key, bounds in each.items()}
+                           for of, each in self.wilson.items()}} if self.wilson else {}),
         }
 
 
@@ -159,7 +164,8 @@ def evaluate_predictions(
         head=head,
         task=declared.name,
         classes=outcomes.classes,
-        metrics={name: joined(value, intervals.overall[name]) for name, value in measured.overall.items()},
+        metrics=_with_remarks(outcomes, measured, {
+            name: joined(value, intervals.overall[name]) for name, value in measured.overall.items()}),
         per_class={
             of: {name: joined(value, intervals.per_class[of][name]) for name, value in scores.items()}
             for of, scores in measured.per_class.items()
@@ -170,22 +176,49 @@ def evaluate_predictions(
         labels={metric.key: f"{metric.label}, {unit}" if unit and metric.declared.unit == "target" else metric.label
                 for metric in measured.metrics},
         unit=unit,
-        curves=trace(outcomes, seed=seed, resamples=resamples),
+        curves=trace(outcomes, seed=seed, resamples=resamples, smooth=declared.method.smooth),
         trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
-        reliability_of(replace(outcomes, predictions=calibrated.values)),
+        reliability_of(replace(outcomes, predictions=calibrated.values), declared.method.smooth),
         found=declared,
         delong=_delong(outcomes),
+        wilson=_wilson(outcomes),
     )
+
+
+def _with_remarks(outcomes: Outcomes, measured: Measured, found: dict[str, MetricResult]) -> dict[str, MetricResult]:
+    """The metrics of a head that measures one class, label or output, with what they say beside a value."""
+    columns = list(outcomes.columns()) if outcomes.cases else []
+    for metric in measured.metrics if len(columns) == 1 else ():
+        before = found[metric.key]
+        remark = metric.remark(columns[0]) if before.value is not None else None
+        if remark:
+            found[metric.key] = replace(before, note="; ".join(note for note in (remark, before.note) if note))
+    return found
 
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
+def _single(outcomes: Outcomes) -> bool:
+    """Whether no patient has two cases."""
+    return outcomes.patients is None or len(np.unique(outcomes.patients)) == outcomes.cases
+
+
+def _wilson(outcomes: Outcomes) -> dict[str, dict[str, tuple[float, float]]]:
+    """Wilson's intervals of the proportions that have a case, where no patient has two."""
+    found = {}
+    for column in outcomes.decided() if _single(outcomes) else ():
+        counts = column.counts(np.ones((len(column.truth), 1)))[:, 0]
+        found[column.name] = {key: wilson(above, below) for key, (above, below) in proportions(
+            *map(float, counts)).items() if below}
+    return found
+
+
 def _delong(outcomes: Outcomes) -> dict[str, Interval]:
     """DeLong's intervals of AUROC, where no patient has two cases."""
-    if outcomes.patients is not None and len(np.unique(outcomes.patients)) < outcomes.cases:
+    if not _single(outcomes):
         return {}
     return {column.name: auroc_interval(column.score, column.truth) for column in outcomes.decided()}
 

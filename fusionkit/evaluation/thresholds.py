@@ -20,7 +20,7 @@ from fusionkit.evaluation.bootstrap import Interval, bootstrap, intervals_of
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.formatting import joined, short
 from fusionkit.evaluation.metrics import measure
-from fusionkit.evaluation.proportions import wilson
+from fusionkit.evaluation.proportions import proportions, wilson
 from fusionkit.evaluation.threshold_rules import ThresholdRule
 from fusionkit.files import formatted_json, write_json
 
@@ -147,9 +147,7 @@ def _beside(figures: dict[str, dict[str, Any]], column: ClassColumn, outcomes: O
     figures["counts"] = {"tp": int(hit), "fp": int(alarm), "fn": int(miss), "tn": int(rest)}
     if outcomes.patients is not None and len(np.unique(outcomes.patients)) < outcomes.cases:
         return
-    parts = {"sensitivity": (hit, hit + miss), "specificity": (rest, rest + alarm), "ppv": (hit, hit + alarm),
-             "npv": (rest, rest + miss), "accuracy": (hit + rest, hit + rest + miss + alarm)}
-    for key, (above, below) in parts.items():
+    for key, (above, below) in proportions(hit, miss, alarm, rest).items():
         if below and key in figures:
             figures[key]["wilson"] = [short(bound) for bound in wilson(above, below)]
 

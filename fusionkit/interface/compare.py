@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Unpack, get_args
 
-from fusionkit.comparison import baselines as simple
+from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
 from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
 from fusionkit.comparison.claim import Claim, check_unit, claim_of
@@ -18,11 +18,12 @@ from fusionkit.comparison.manifest import claim_comparison, declare
 from fusionkit.comparison.rank_plot import draw_ranks
 from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidates
 from fusionkit.comparison.shared_training import Reuse, ways_taken
+from fusionkit.comparison.simple_rows import CONSTANT, without_networks
 from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tables import ComparisonResult
-from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, finished, train_all, units_of
+from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, finished, train_all, tuning_records, units_of
+from fusionkit.comparison.tuning import Tuner, tuning_of
 from fusionkit.components.component import Component
-from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.files import write_text
@@ -82,9 +83,13 @@ def compare(
     seeds: int = 1,
     margin: float | None = None,
     claim: str | None = None,
+    tune: int | None = None,
+    inner: str = "holdout",
     metric: str | None = None,
     reuse: Reuse = "auto",
     baselines: bool = True,
+    tabicl: str | Path | None = None,
+    memory: int = pretrained.MEMORY,
     output: str | Path = "compare",
     data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
@@ -99,12 +104,13 @@ def compare(
     The options are those of `fusionkit compare`, whose `--with` is `candidates` here, as in
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
-    `components`. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from
-    the folder.
+    `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `quiet`
+    hides notes and progress; `console` is where they are shown. Repeating the call resumes from the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, seeds, reuse)
-    asked = claim_of(margin, claim)
+    asked, tuning = claim_of(margin, claim), tuning_of(tune, inner)
+    weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
     given = {name: value for name, value in settings.items() if value is not None}
     registry = discover(components=components, files=[str(file) for file in plugins])
@@ -116,29 +122,41 @@ def compare(
     metrics = metrics_of(heads, metric, registry)
     check_unit(asked, metrics)
     cohorts = repeated(comparison.cohort, repeats, seeds)
+    units = units_of(comparison, cohorts)
+    if weights:
+        pretrained.check_memory(comparison.cohort, units, memory)
     with locked(folder):
-        claim_comparison(folder, comparison, repeats, seeds)
+        claim_comparison(folder, comparison, repeats, seeds, tuning)
         to_show, declared = declare(folder, asked, {head: each.key for head, each in metrics.items()},
                                     finished(folder, comparison))
         for warning in comparison.cohort.warnings:
             console.note(warning.render())
         for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
             console.line(text)
-        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse)
-        units = units_of(comparison, cohorts)
-        fitted, missing = _baselines(comparison, cohorts, units) if baselines else ({}, [])
+        tuner = Tuner(comparison, tuning, Path(data), console) if tuning else None
+        if tuning:
+            console.line(f"each of {len(comparison.candidates)} networks has {tuning.trials} trials in each of "
+                         f"{len(units)} splits, on {tuning.text}: "
+                         f"{tuning.trainings * len(units) * len(comparison.candidates):,} trainings, and one more each "
+                         "with what is chosen")
+        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse, tuner=tuner)
+        fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if baselines else ({}, []))
+        read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)
+        missing += unread
         missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
         for name, why in missing:
             console.line(f"{name} is left out: {why}")
-        outcomes = {**trained.outcomes, **fitted}
+        outcomes = {**trained.outcomes, **fitted, **read}
         ranked = _ranked(comparison, metrics, outcomes, units, claim=to_show, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
                                   (*comparison.left_out, *missing, *failed), ways_taken(folder),
                                   {each.name: mark for each in comparison.candidates
-                                   if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared)
+                                   if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared,
+                                  tuning_records(folder, comparison) if tuning else {})
         named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
-        _write(folder, result, {"graph": named, "data": str(data)})
+        about: dict[str, Any] = {"graph": named, "data": str(data)}
+        _write(folder, result, {**about, "tabicl": weights.as_json()} if weights else about)
         return Comparison(folder, result, trained.failed)
 
 
@@ -165,33 +183,25 @@ def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str) ->
         raise UserError(found)
 
 
-def _baselines(comparison: ComparisonPlan, cohorts: list[Cohort], units: list[Unit]
-               ) -> tuple[dict[str, tuple[RepeatOutputs, ...]], list[tuple[str, str]]]:
-    """scikit-learn's results on the tables, or why there are none."""
-    heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
-    why = simple.missing_reason(simple.tables_of(comparison.cohort), heads)
-    if why:
-        return {}, [(name, why) for name in simple.names_of(heads)]
-    return simple.fit_baselines(cohorts, units, heads, comparison.settings.seed), []
-
-
 def _ranked(
     comparison: ComparisonPlan, metrics: Mapping[str, ChosenMetric], outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
     units: Sequence[Unit], *, claim: Claim | None, seeds: int, console: Console,
 ) -> tuple[HeadRanking, ...]:
-    """Every network of every measured head; an entry without a candidate is a baseline on the tables."""
-    kinds = {**dict.fromkeys(outcomes, "table"), **{each.name: each.kind for each in comparison.candidates}}
+    """Every network of every measured head; an entry without a candidate is a baseline without a network."""
+    kinds = {**dict.fromkeys(outcomes, "table"), CONSTANT: "constant", pretrained.NAME: "pretrained",
+             **{each.name: each.kind for each in comparison.candidates}}
     heads = [head for head in comparison.reference.plan.heads if head.name in metrics]
     ranked = []
     with console.progress("comparing") as update:
         for done, head in enumerate(heads):
-            ranked.append(rank_candidates(head, metrics[head.name], outcomes, kinds, units, cohort=comparison.cohort,
+            own = {name: repeats for name, repeats in outcomes.items() if head.name in repeats[0].heads}
+            ranked.append(rank_candidates(head, metrics[head.name], own, kinds, units, cohort=comparison.cohort,
                                           seed=comparison.settings.seed, seeds=seeds, claim=claim))
             update(done + 1, len(metrics))
     return tuple(ranked)
 
 
-def _write(folder: Path, result: ComparisonResult, about: Mapping[str, str]) -> None:
+def _write(folder: Path, result: ComparisonResult, about: Mapping[str, Any]) -> None:
     tables.write_tables(folder, result, about)
     draw_ranks(folder, result.rankings)
     write_text(folder / tables.REPORT, as_html(result, folder))

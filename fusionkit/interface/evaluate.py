@@ -191,7 +191,8 @@ def _selections(opened: OpenedFolder, optional: Sequence[Sequence[FusionModel]],
     # Networks of several folds are calibrated together, those of cases of their own one by one.
     alone = own or len(opened.parts) == 1
     parts = [Predicted(models, part.dataset(cohort, mine, data), part.method, part.settings(),
-                       part.calibration if alone else None, kept=part.run.kept)
+                       part.calibration if alone else None, kept=part.run.kept,
+                       thresholds=part.thresholds if alone else None)
              for models, part, mine in zip(optional, opened.parts, rows, strict=True) if mine]
     with opened.first.console.progress("input subsets") as update:
         return evaluate_selections(parts, together=None if alone else opened.together,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 from torch import nn
 
 from fusionkit.components.config import ComponentError, Config
+from fusionkit.components.search import Search
 from fusionkit.shapes.layouts import TensorShape
 
 
@@ -19,7 +20,8 @@ class ReadoutConfig(Config):
         "linear", description="linear: learned layers give the outputs; none: the input already is the outputs, "
                               "as after `fusion.late_mean`.")
     hidden: list[PositiveInt] = Field([], description="Widths of hidden layers before the last, each with a ReLU.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a feature before the first layer.")
+    dropout: Annotated[float, Search((0.0, 0.1, 0.3, 0.5))] = Field(
+        0.0, ge=0, lt=1, description="Probability of dropping a feature before the first layer.")
 
     @model_validator(mode="after")
     def _has_layers(self) -> Self:

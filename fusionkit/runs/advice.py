@@ -5,7 +5,7 @@ from __future__ import annotations
 from fusionkit.errors import Diagnostic
 from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.setup import Setup
-from fusionkit.training.batch_advice import few_events
+from fusionkit.training.batch_advice import few_events, few_of_a_kind
 from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.settings import TrainingSettings
@@ -20,6 +20,7 @@ def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
     learned = list(cohort.split_rows("train") or cohort.rows)
     found += recipe_findings(setup.plan, cohort.description)
     found += few_events(setup.plan, settings.batch_size, lambda head: cohort.class_counts(head, learned))
+    found += few_of_a_kind(setup.plan, lambda head: cohort.class_counts(head, learned))
     if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
         found.append(Diagnostic(
             "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",

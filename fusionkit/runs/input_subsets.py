@@ -15,6 +15,7 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.missing_inputs import Selection
+from fusionkit.evaluation.thresholds import Thresholds
 from fusionkit.inference.ensemble import Committee
 from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.inference.sampler import Sampler
@@ -23,6 +24,7 @@ from fusionkit.network.optional_inputs import all_optional
 from fusionkit.planning.resolve import Use
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
+from fusionkit.runs.decisions import decided
 from fusionkit.runs.results import calibrated, joined, reports
 from fusionkit.runs.training_outcomes import with_training_outcomes
 
@@ -56,7 +58,8 @@ Combine = Callable[[Sequence[Mapping[str, HeadResult]]], Mapping[str, HeadResult
 
 @dataclass(frozen=True)
 class Predicted:
-    """Cases, and the networks from `optional_networks` that predict them; `calibration` is applied to the results.
+    """Cases, and the networks from `optional_networks` that predict them; `calibration` is applied to the results,
+    and they are decided by the `thresholds` of the run.
 
     `kept` is what the run keeps of its training cases.
     """
@@ -68,12 +71,13 @@ class Predicted:
     calibration: Calibration | None
     samplers: dict[FusionModel, Sampler] = field(default_factory=dict, compare=False)
     kept: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False)
+    thresholds: Thresholds | None = None
 
     def results(self, places: Sequence[int], keep: Sequence[str]) -> Mapping[str, HeadResult]:
         """Each head's results for the cases at some places, from some of the inputs."""
         found = predict(self.models, InputSubset(self.dataset, places, keep), self.method, self.settings,
                         kept=self.samplers)
-        return calibrated(with_training_outcomes(found, self.kept), self.calibration)
+        return decided(calibrated(with_training_outcomes(found, self.kept), self.calibration), self.thresholds)
 
 
 def optional_networks(models: Sequence[FusionModel], registry: Registry) -> Sequence[FusionModel]:

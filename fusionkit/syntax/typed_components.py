@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fusionkit.errors import Diagnostic, GraphError, Span
@@ -16,12 +17,20 @@ _OPENING, _CLOSING = "{[", "}]"
 
 @dataclass(frozen=True)
 class TypedComponent:
-    """One component as typed: the id, its options, and the whole text without surrounding blanks."""
+    """One component as typed: the id, its options, and the whole text without surrounding blanks.
+
+    `of` is the word or pattern that named it together with others, empty if it was named by itself.
+    """
 
     use: str
     options: Mapping | None
     text: str
     span: Span
+    of: str = ""
+
+
+Together = Callable[[str, Span], "list[TypedComponent] | Diagnostic | None"]
+"""What one word or pattern stands for: several components, an error, or None if it is no such text."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +47,11 @@ class TypedList:
     kind: str = ""
 
 
-def parse_components(typed: str, listed: TypedList) -> tuple[list[TypedComponent], list[Diagnostic]]:
+def parse_components(typed: str, listed: TypedList, together: Together | None = None
+                     ) -> tuple[list[TypedComponent], list[Diagnostic]]:
     """The components in a text such as `fusion.sum,fusion.gmu{width: 16}`, and the errors in it.
 
-    Commas outside braces separate.
+    Commas outside braces separate. `together` may read a part as several components.
     """
     found: list[Diagnostic] = []
     specs: list[TypedComponent] = []
@@ -49,6 +59,11 @@ def parse_components(typed: str, listed: TypedList) -> tuple[list[TypedComponent
         text = part.strip()
         column = start + len(part) - len(part.lstrip())
         span = Span(listed.flag, 1, column + 1, typed)
+        several = together(text, span) if together else None
+        if several is not None:
+            found += [several] if isinstance(several, Diagnostic) else []
+            specs += [] if isinstance(several, Diagnostic) else several
+            continue
         name, brace, _ = text.partition("{")
         id = f"{listed.kind}.{name.strip()}" if listed.kind and "." not in name else name.strip()
         if not _ID.fullmatch(id):

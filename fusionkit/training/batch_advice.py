@@ -1,4 +1,4 @@
-"""Warnings about losses that compare the cases of a batch, of which too few are events."""
+"""Warnings about training cases: too few events for a loss over a batch, too few of a kind for a head."""
 
 from __future__ import annotations
 
@@ -28,4 +28,21 @@ def few_events(plan: Plan, batch_size: int, counts: Callable[[str], Mapping[str,
                 plan.node(head.name).node.span, f"'{head.component.cases}: batch' compares an event with the cases of "
                 "its batch, which is another loss than over all cases", f"set '{head.component.cases}: step', and "
                 "'accumulate' so that a step has many events", "warning"))
+    return found
+
+
+def few_of_a_kind(plan: Plan, counts: Callable[[str], Mapping[str, int]]) -> list[Diagnostic]:
+    """A warning for each head whose options say how many training cases of each kind they are for (`fewest_of_a_kind`).
+    """
+    found = []
+    for head in plan.heads:
+        fewest = getattr(head.config, "fewest_of_a_kind", 0)
+        few = {name: count for name, count in counts(head.name).items() if count < fewest}
+        if few:
+            told = ", ".join(f"{count} of {name!r}" for name, count in few.items())
+            found.append(Diagnostic(
+                "few-of-a-kind", f"head {head.name!r} is meant for {fewest} training cases of each kind, and there are "
+                f"{told}", plan.node(head.name).node.span, f"{head.component.id} has weights for each of them, which "
+                "few cases leave uncertain", "see what its page says of fewer cases, or merge rare ones with 'values' "
+                "in the data file", "warning"))
     return found

@@ -62,8 +62,10 @@ def component_of(setting: str, text: str, tree: Tree | None, registry: Registry)
 
     chosen = component_in(setting, text, tree, registry, getattr(api, KIND_TABLE[NAMING[setting].kind].declaration))
     if isinstance(chosen.declared, Metric) and not chosen.declared.monitor:
-        raise UserError(Diagnostic("bad-option", f"{chosen.declared.id} cannot select the best epoch", chosen.span,
-                                   why="its author says so: monitor=False", fix="choose another metric, or loss"))
+        why = ("neither larger nor smaller values of it are better" if chosen.declared.better == "neither" else
+               "a better value of it is not a better network, or it needs what is known after training only")
+        raise UserError(Diagnostic("bad-option", f"{chosen.declared.id} cannot select the best epoch", chosen.span, why,
+                                   "choose another metric, or loss"))
     return chosen
 
 

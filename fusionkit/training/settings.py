@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from fusionkit.components.search import Search
 from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Mapping as Tables
@@ -80,8 +81,9 @@ class TrainingSettings(BaseModel):
         "the optimiser: adamw, adam, sgd, or the name of another of torch, timm or a plugin")] = Field(
         "adamw", description="The optimiser: adamw, adam, sgd, or another of torch, timm or a plugin by its name, with "
                              "options as {use: optimiser.NAME, with: {option: value}}.")
-    learning_rate: PositiveFloat = Field(1e-3, description="The peak learning rate.")
-    weight_decay: NonNegativeFloat = Field(
+    learning_rate: Annotated[PositiveFloat, Search(low=1e-4, high=1e-2, log=True)] = Field(
+        1e-3, description="The peak learning rate.")
+    weight_decay: Annotated[NonNegativeFloat, Search((0.0, 0.01, 0.1))] = Field(
         0.01, description="Weight decay; biases, norms and scalars are exempt.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; other optimisers have it as an option.")
     schedule: Annotated[str, Short(

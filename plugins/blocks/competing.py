@@ -51,6 +51,28 @@ def incidence_observed(time: Floats, cause: Floats, count: int, at: Floats) -> F
     return values
 
 
+def weighted_incidence(column: CauseColumn, weights: Floats) -> Floats:
+    """The share of cases with the cause of a column first, until its horizon, by Aalen and Johansen: (N, R) to (R,)."""
+    times = np.unique(column.time[column.happened & (column.time <= column.horizon)])
+    if not len(times):
+        return np.zeros(weights.shape[1])
+    # Sums over the cases of each time, then over all later ones: nothing of (T, N, R) is ever held.
+    place = np.searchsorted(times, column.time, side="right")
+    followed = np.zeros((len(times) + 1, weights.shape[1]))
+    np.add.at(followed, place, weights)
+    at_risk = np.cumsum(followed[::-1], axis=0)[::-1][1:]
+    hazards = []
+    for kind in (column.happened, column.event):
+        left = np.zeros((len(times), weights.shape[1]))
+        rows = np.flatnonzero(kind & (column.time <= column.horizon))
+        np.add.at(left, np.searchsorted(times, column.time[rows]), weights[rows])
+        hazards.append(np.divide(left, at_risk, out=np.zeros_like(left), where=at_risk > 0))
+    survived = np.cumprod(1 - hazards[0], axis=0)
+    before = np.concatenate([np.ones((1, weights.shape[1])), survived[:-1]])
+    found: Floats = (before * hazards[1]).sum(axis=0)
+    return found
+
+
 def incidence_by_hazards(cumulative: Tensor) -> Tensor:
     """The incidence of each cause by its cumulative hazard at rising times: (N, C, G) to (N, C, G).
 

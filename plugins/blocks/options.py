@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-BlockDropout = Annotated[NonNegativeFloat, Field(
+from fusionkit.api import Search
+
+BlockDropout = Annotated[NonNegativeFloat, Search((0.0, 0.1, 0.3)), Field(
     lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")]
 """The dropout of transformer blocks."""
 

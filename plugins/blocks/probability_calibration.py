@@ -94,6 +94,28 @@ def ici_of(score: Floats, truth: Bools, weights: Floats) -> Floats:
     return mean_gap(_gaps(score, truth, weights), weights)
 
 
+def null_of_ici(score: Floats, draws: int = 200, seed: int = 0) -> tuple[float, float]:
+    """The ICI of outcomes that are drawn by the probabilities themselves: its mean and 95 % quantile, NaN for none."""
+    generator, found = np.random.default_rng(seed), []
+    once = np.ones((len(score), 1))
+    for _ in range(draws):
+        drawn = generator.random(len(score)) < score
+        if drawn.any() and not drawn.all():
+            found.append(float(ici_of(score, drawn, once)[0]))
+    known = np.array([value for value in found if not np.isnan(value)])
+    if len(known) < draws / 2:
+        return float("nan"), float("nan")
+    return float(known.mean()), float(np.quantile(known, 0.95))
+
+
+def calibration_curve(score: Floats, truth: Bools, points: Floats) -> Floats | None:
+    """The observed probability at predicted ones, by the spline, (P,); None where there is no curve."""
+    if not truth.any() or truth.all():
+        return None
+    found = splines(score, truth, np.ones((len(score), 1)))[0][1].at(points)[:, 0]
+    return None if np.isnan(found).any() else found
+
+
 def mean_gap(found: Floats, weights: Floats) -> Floats:
     """The weighted mean of the distances, (M, R) both, to (R,)."""
     total = weights.sum(axis=0)

@@ -68,5 +68,13 @@ class Recurrence(nn.Module):
         return last_state(self._states(in_order(steps_Btc, order_Bt)), valid)
 
     def _states(self, steps_Btc: Tensor) -> Tensor:
-        start = steps_Btc.new_zeros(self.count, steps_Btc.shape[0], self.width)
-        return self.states(steps_Btc, start, [self.weights[name] for name in self.names])
+        weights = [self.weights[name] for name in self.names]
+        if steps_Btc.device.type != "cpu":
+            return self.states(steps_Btc, self._start(steps_Btc), weights)
+        # Not every processor has an LSTM in bfloat16, and torch raises where it is missing.
+        with torch.autocast("cpu", enabled=False):
+            whole_Btc = steps_Btc.to(weights[0].dtype)
+            return self.states(whole_Btc, self._start(whole_Btc), weights)
+
+    def _start(self, steps_Btc: Tensor) -> Tensor:
+        return steps_Btc.new_zeros(self.count, steps_Btc.shape[0], self.width)

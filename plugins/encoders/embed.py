@@ -1,34 +1,31 @@
-"""Table columns: numbers unchanged, categories through learned embeddings, combined by one linear layer.
+"""Table columns: numbers as they are or as waves, categories through learned embeddings, combined by one linear layer.
 
-Source: Guo, Berkhahn 2016, Entity Embeddings of Categorical Variables, arXiv 1604.06737.
+Source: Guo, Berkhahn 2016, Entity Embeddings of Categorical Variables, arXiv 1604.06737; waves: Gorishniy, Rubachev,
+Babenko 2022, On Embeddings for Numerical Features in Tabular Deep Learning, arXiv 2203.05556, section 3.3.
 """
 # Axes: B batch, C columns, k categorical columns, d {dimension}.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-import torch
+from fusionkit_plugins.blocks.tables import Row, RowConfig, row_probes
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Activation, ComponentError, Config, Encoder, TensorShape, activation
+from fusionkit.api import Activation, Encoder, TensorShape, activation
 
 
-class EmbedConfig(Config):
+class EmbedConfig(RowConfig):
     """Options of `encoder.embed`."""
 
-    categories: list[PositiveInt] | Literal["auto"] = Field(
-        [], description="How many known categories each of the last columns has, or auto to take them from the data; "
-                        "the columns before are numbers.")
     dimension: PositiveInt = Field(8, description="Length of the embedding of one categorical column.")
     width: PositiveInt = Field(64, description="Width of the result.")
     activation: Activation = Field("relu", description="Activation at the end.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a feature of the result.")
 
 
-class Embed(nn.Module):
+class Embed(Row):
     """Numbers and embedded codes concatenated, then linear, activation, dropout.
 
     The last k columns contain codes as numbers: 1 to size for the known categories, 0 for unknown. Invalid codes
@@ -41,36 +38,17 @@ class Embed(nn.Module):
     """
 
     def __init__(self, config: EmbedConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        if config.categories == "auto":
-            raise ComponentError("'categories' is 'auto', and there is no data to take it from",
-                                 fix="give the data description: --data data.yaml, or list one size for each column")
-        columns, coded = inputs[0].width, len(config.categories)
-        if coded > columns:
-            raise ComponentError(f"'categories' has {coded} columns, but its input has {columns}",
-                                 why="the codes are the last columns of the input",
-                                 fix="list one size for each categorical column, in order")
-        self.numbers = columns - coded
-        self.embeddings = nn.ModuleList(nn.Embedding(size + 1, config.dimension) for size in config.categories)
-        self.join = nn.Linear(self.numbers + coded * config.dimension, config.width)
+        super().__init__(config, inputs[0], config.dimension)
+        self.join = nn.Linear(self.width, config.width)
         self.activation = activation(config.activation)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, table: Tensor) -> Tensor:
         """The features of each row of the table."""
-        parts = [table[:, : self.numbers]]
-        for column, embedding in enumerate(self.embeddings, start=self.numbers):
-            assert isinstance(embedding, nn.Embedding)
-            parts.append(embedding(_known(table[:, column], embedding.num_embeddings)))
-        return self.dropout(self.activation(self.join(torch.cat(parts, 1))))
-
-
-def _known(codes_B: Tensor, count: int) -> Tensor:
-    """Codes as integers, 0 if invalid; compared before the cast, which is undefined for NaN."""
-    valid = (codes_B > 0) & (codes_B < count)
-    return codes_B.where(valid, 0).round().long().clamp(max=count - 1)
+        return self.dropout(self.activation(self.join(super().forward(table))))  # type: ignore[no-any-return]
 
 
 component = Encoder("embed", EmbedConfig, Embed, rule="B _ -> B {width}", category="table", paper="arXiv:1604.06737",
-                    categories="categories", claims=("onnx",),
-                    exceptions={"values: categories='auto'": "it is taken from the data of a study"})
+                    categories="categories", claims=("onnx",), probes=row_probes(),
+                    exceptions={"values: categories='auto'": "it is taken from the data of a study",
+                                "variance": "with 'plr' low frequencies make numbers nearly constant, as published"})

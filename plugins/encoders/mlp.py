@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from fusionkit.api import (
     Config,
     Encoder,
     Normalisation,
+    Search,
     TensorShape,
     activation,
     masked_layers,
@@ -33,7 +35,8 @@ class MLPConfig(Config):
     hidden: list[PositiveInt] = Field([64], description="Widths of the layers before the last.")
     norm: Normalisation = Field("none", description="Normalisation in every layer.")
     activation: Activation = Field("relu", description="Activation of every layer.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a feature after every layer.")
+    dropout: Annotated[float, Search((0.0, 0.1, 0.3, 0.5))] = Field(
+        0.0, ge=0, lt=1, description="Probability of dropping a feature after every layer.")
 
 
 class MLP(nn.Module):

@@ -15,7 +15,18 @@ from fusionkit_plugins.encoders.fpn import one_rank
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Bundle, ComponentError, Config, Encoder, Image, Shape, TensorShape, Volume, pointwise
+from fusionkit.api import (
+    Bundle,
+    ComponentError,
+    Config,
+    Encoder,
+    Image,
+    Probes,
+    Shape,
+    TensorShape,
+    Volume,
+    pointwise,
+)
 
 Counts = Annotated[list[PositiveInt], Field(min_length=1, max_length=16)]
 
@@ -88,4 +99,6 @@ def pyramid_of(config: PlainPyramidConfig, inputs: Sequence[TensorShape]) -> Sha
 
 
 component = Encoder("plain_pyramid", PlainPyramidConfig, PlainPyramid, rule="*maps: B _ _ _ or B _ _ _ _",
-                    output=pyramid_of, category="hierarchical", paper="arXiv:2203.16527")
+                    output=pyramid_of, category="hierarchical", paper="arXiv:2203.16527",
+                    probes=Probes(sizes=[((2, 5, 7, 3), (3, 5, 7, 3)), ((2, 7, 3), (3, 7, 3))],
+                                  values={"widths": [[3, 2]], "enlarge": [[3, 1]], "thin": [[1, 3]]}))

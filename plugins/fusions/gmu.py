@@ -10,19 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Config, Fusion, TensorShape, fill_absent, mean_valid, pointwise, softmax_present, with_width
+from fusionkit.api import (
+    Config,
+    Fusion,
+    Search,
+    TensorShape,
+    fill_absent,
+    mean_valid,
+    pointwise,
+    softmax_present,
+    with_width,
+)
 
 
 class GMUConfig(Config):
     """Options of `fusion.gmu`."""
 
-    width: PositiveInt = Field(64, description="Width of the result; each input is projected to it.")
+    width: Annotated[PositiveInt, Search((16, 32, 64, 128))] = Field(
+        64, description="Width of the result; each input is projected to it.")
     norm: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="How three or more gates are made: 'softmax' makes them sum to one, 'sigmoid' is the "
         "published form of independent gates. Two inputs have one gate and its complement either way.")

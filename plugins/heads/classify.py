@@ -12,36 +12,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from fusionkit_plugins.blocks.class_weights import balanced_weights
+from fusionkit_plugins.blocks.class_weights import ClassesConfig, balanced_weights
 from fusionkit_plugins.blocks.keras import conv_names, kernel_layout
-from fusionkit_plugins.blocks.options import check_names
 from fusionkit_plugins.blocks.readout_head import ReadoutHead
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from fusionkit.api import Head, Probes, ReadoutConfig, Recorded, Release, TensorShape, at_least_single
 
 
-class ClassifyConfig(ReadoutConfig):
+class ClassifyConfig(ClassesConfig, ReadoutConfig):
     """Options of `head.classify`."""
 
-    classes: list[Annotated[str, Field(min_length=1)]] = Field(
-        min_length=2, description="Names of the classes; the first is class 0.")
-    class_weights: Literal["none", "balanced"] | list[PositiveFloat] = Field(
-        "none", description="Weight of a case by its class: none, balanced (by the training cases of each class), "
-                            "or one number for each class.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
     gamma: float = Field(0.0, ge=0, description="Exponent of the focal loss: the larger, the smaller the weight of "
                                                 "cases that are already classified well. 0 is cross-entropy.")
-
-    @model_validator(mode="after")
-    def _names_and_weights(self) -> Self:
-        check_names("classes", self.classes, "class", class_weights=self.class_weights)
-        return self
 
 
 class Classify(ReadoutHead):
@@ -65,8 +53,7 @@ class Classify(ReadoutHead):
         self.balanced = config.class_weights == "balanced"
         self.label_smoothing = config.label_smoothing
         self.gamma = config.gamma
-        given = config.class_weights if isinstance(config.class_weights, list) else [1.0] * len(config.classes)
-        self.register_buffer("weights", torch.tensor(given, dtype=torch.float32))
+        self.register_buffer("weights", config.weights())
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B, K) logits and (B,) class numbers, or (B, K) shares of classes, give (B,)."""

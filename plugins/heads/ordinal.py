@@ -36,6 +36,11 @@ class OrdinalConfig(ReadoutConfig):
         "none", description="Weight of the loss of a case by its grade: none, balanced (by the training cases of each "
                             "grade), or one number for each grade.")
 
+    @property
+    def fewest_of_a_kind(self) -> int:
+        """How many training cases of each grade `corn` is for; training warns of fewer."""
+        return 100 if self.link == "corn" else 0
+
     @model_validator(mode="after")
     def _two_names(self) -> Self:
         check_names("grades", self.grades, "grade", class_weights=self.class_weights)

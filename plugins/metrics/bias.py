@@ -25,5 +25,5 @@ class Bias:
 
 component = Metric(
     "bias", Config, Bias, category="agreement", label="bias",
-    tasks=("regression",), better="zero", unit="target", monitor=False, place=160,
+    tasks=("regression",), better="zero", unit="target", place=160,
 )

@@ -7,7 +7,8 @@ Source: Austin and Steyerberg 2019, The Integrated Calibration Index, doi:10.100
 
 from __future__ import annotations
 
-from fusionkit_plugins.blocks.probability_calibration import gaps, mean_gap, no_curve
+import numpy as np
+from fusionkit_plugins.blocks.probability_calibration import gaps, mean_gap, no_curve, null_of_ici
 
 from fusionkit.api import ClassColumn, Config, Floats, Metric
 
@@ -25,6 +26,12 @@ class ICI:
     def why_undefined(self, column: ClassColumn) -> str | None:
         """The kind of case that there is none of, or that there is no curve."""
         return no_curve(column)
+
+    def remark(self, column: ClassColumn) -> str | None:
+        """What a perfectly calibrated network would have."""
+        mean, high = null_of_ici(column.score)
+        return None if np.isnan(mean) else (f"of a calibrated network with these probabilities {mean:.3f}, below "
+                                            f"{high:.3f} in 95 %; by a spline")
 
 
 component = Metric(

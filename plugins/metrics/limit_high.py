@@ -29,5 +29,5 @@ class UpperLimit:
 
 component = Metric(
     "limit_high", Config, UpperLimit, category="agreement", label="upper limit of agreement",
-    tasks=("regression",), better="zero", unit="target", monitor=False, place=164,
+    tasks=("regression",), better="zero", unit="target", place=164,
 )

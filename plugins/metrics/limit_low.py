@@ -29,5 +29,5 @@ class LowerLimit:
 
 component = Metric(
     "limit_low", Config, LowerLimit, category="agreement", label="lower limit of agreement",
-    tasks=("regression",), better="zero", unit="target", monitor=False, place=162,
+    tasks=("regression",), better="zero", unit="target", place=162,
 )

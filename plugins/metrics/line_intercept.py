@@ -25,5 +25,5 @@ class LineIntercept:
 
 component = Metric(
     "line_intercept", Config, LineIntercept, category="calibration", label="intercept of the calibration line",
-    tasks=("regression",), better="zero", unit="target", monitor=False, place=168,
+    tasks=("regression",), better="zero", unit="target", place=168,
 )

@@ -25,5 +25,5 @@ class LineSlope:
 
 component = Metric(
     "line_slope", Config, LineSlope, category="calibration", label="slope of the calibration line",
-    tasks=("regression",), better="one", monitor=False, place=166,
+    tasks=("regression",), better="one", place=166,
 )

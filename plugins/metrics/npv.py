@@ -3,26 +3,29 @@
 
 from __future__ import annotations
 
-from fusionkit.api import ClassColumn, Config, Floats, Metric, ratio
+from fusionkit_plugins.blocks.predictive_values import PrevalenceConfig, predictive_values
+from fusionkit_plugins.blocks.undefined import no_case_of, no_other_case
+
+from fusionkit.api import ClassColumn, Floats, Metric
 
 
 class NPV:
     """Undefined if nothing but the class is predicted."""
 
-    def __init__(self, config: Config) -> None:
-        pass
+    def __init__(self, config: PrevalenceConfig) -> None:
+        self.prevalence = config.prevalence
 
     def of_column(self, column: ClassColumn, weights: Floats) -> Floats:
         """One class against the others: (M, R) to (R,)."""
-        _, miss, _, rest = column.counts(weights)
-        return ratio(rest, rest + miss)
+        return predictive_values(column, weights, self.prevalence)[1]
 
     def why_undefined(self, column: ClassColumn) -> str | None:
         """That nothing but the class is predicted."""
-        return f"nothing but {column.name!r} is predicted" if column.predicted.all() else None
+        why = None if self.prevalence is None else no_case_of(column) or no_other_case(column)
+        return why or (f"nothing but {column.name!r} is predicted" if column.predicted.all() else None)
 
 
 component = Metric(
-    "npv", Config, NPV, category="discrimination", label="NPV",
+    "npv", PrevalenceConfig, NPV, category="discrimination", label="NPV",
     tasks=("multiclass", "multilabel"), better="higher", place=80,
 )

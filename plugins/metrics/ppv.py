@@ -3,26 +3,29 @@
 
 from __future__ import annotations
 
-from fusionkit.api import ClassColumn, Config, Floats, Metric, ratio
+from fusionkit_plugins.blocks.predictive_values import PrevalenceConfig, predictive_values
+from fusionkit_plugins.blocks.undefined import no_case_of, no_other_case
+
+from fusionkit.api import ClassColumn, Floats, Metric
 
 
 class PPV:
-    """The precision of the class; undefined if it is never predicted."""
+    """The precision of the class, at a `prevalence` that of as many cases of it; undefined if it is never predicted."""
 
-    def __init__(self, config: Config) -> None:
-        pass
+    def __init__(self, config: PrevalenceConfig) -> None:
+        self.prevalence = config.prevalence
 
     def of_column(self, column: ClassColumn, weights: Floats) -> Floats:
         """One class against the others: (M, R) to (R,)."""
-        hit, _, alarm, _ = column.counts(weights)
-        return ratio(hit, hit + alarm)
+        return predictive_values(column, weights, self.prevalence)[0]
 
     def why_undefined(self, column: ClassColumn) -> str | None:
         """That the class is never predicted."""
-        return None if column.predicted.any() else f"{column.name!r} is never predicted"
+        why = None if self.prevalence is None else no_case_of(column) or no_other_case(column)
+        return why or (None if column.predicted.any() else f"{column.name!r} is never predicted")
 
 
 component = Metric(
-    "ppv", Config, PPV, category="discrimination", label="PPV",
+    "ppv", PrevalenceConfig, PPV, category="discrimination", label="PPV",
     tasks=("multiclass", "multilabel"), better="higher", place=70,
 )

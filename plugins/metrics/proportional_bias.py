@@ -33,5 +33,5 @@ class ProportionalBias:
 
 component = Metric(
     "proportional_bias", Config, ProportionalBias, category="agreement", label="proportional bias",
-    tasks=("regression",), better="zero", monitor=False, place=165,
+    tasks=("regression",), better="zero", place=165,
 )

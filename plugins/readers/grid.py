@@ -20,7 +20,7 @@ from fusionkit_plugins.blocks.event_study import event_study
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
-from fusionkit.api import Reader
+from fusionkit.api import Probes, Reader
 from fusionkit.reading import CohortCases, Sequences
 
 
@@ -204,12 +204,6 @@ def _since(seen: NDArray[np.bool_], step: float) -> NDArray[np.float64]:
     return (places - np.maximum.accumulate(np.where(seen, places, -1))) * step
 
 
-component = Reader(
-    "grid",
-    GridOptions,
-    gather,
-    category="series",
-    whole=True,
-    gives="tokens",
-    sample=partial(event_study, reader="grid"),
-)
+component = Reader("grid", GridOptions, gather, category="series", whole=True, gives="tokens",
+                   sample=partial(event_study, reader="grid"),
+                   probes=Probes(together=[{"window": ("-6h", "0h")}, {"start": "start", "delta": True}]))

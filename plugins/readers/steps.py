@@ -19,7 +19,7 @@ from fusionkit_plugins.blocks.event_study import event_study
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from fusionkit.api import Reader
+from fusionkit.api import Probes, Reader
 from fusionkit.reading import Advice, CohortCases, Sequences
 
 
@@ -28,7 +28,7 @@ class StepsOptions(EventTableOptions):
 
     step: str | None = Field(
         None,
-        examples=["1h"],
+
         description="The length of a step, of which each has the last value "
         "of each variable; without it every time with an event is a step.",
     )
@@ -105,12 +105,6 @@ def _array(steps: Mapping[float, Sequence[Told]], columns: Columns) -> NDArray[n
     return np.concatenate([np.nan_to_num(values), ~np.isnan(values), times[:, None]], 1)
 
 
-component = Reader(
-    "steps",
-    StepsOptions,
-    gather,
-    category="series",
-    whole=True,
-    gives="series",
-    sample=partial(event_study, reader="steps"),
-)
+component = Reader("steps", StepsOptions, gather, category="series", whole=True, gives="series",
+                   sample=partial(event_study, reader="steps"),
+                   probes=Probes(together=[{"window": ("-6h", "0h"), "step": "1h"}]))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.blocks.probability_calibration import calibration_curve
 
-from fusionkit.api import Config, Floats, Task, TaskMethod
+from fusionkit.api import Bools, Config, Floats, Task, TaskMethod
 
 
 class Multiclass(TaskMethod):
@@ -29,6 +30,10 @@ class Multiclass(TaskMethod):
     def told_one(self, target: Any, names: Sequence[str]) -> str:
         """The name of the class."""
         return names[int(target)]
+
+    def smooth(self, score: Floats, truth: Bools, points: Floats) -> Floats | None:
+        """Logistic regression on a restricted cubic spline of the log odds, as in `metric.ici`."""
+        return calibration_curve(score, truth, points)
 
     def example(self, names: Sequence[str], cases: int, generator: Any) -> Any:
         """Classes in turn, so that each occurs."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.blocks.probability_calibration import calibration_curve
 
-from fusionkit.api import Config, Floats, Task, TaskMethod
+from fusionkit.api import Bools, Config, Floats, Task, TaskMethod
 
 
 class Multilabel(TaskMethod):
@@ -33,6 +34,10 @@ class Multilabel(TaskMethod):
         told = [name + mark for name, value in zip(names, np.atleast_1d(target).tolist(), strict=True)
                 if (mark := marks.get(value, "?")) is not None]
         return "|".join(told) or "{}"
+
+    def smooth(self, score: Floats, truth: Bools, points: Floats) -> Floats | None:
+        """Logistic regression on a restricted cubic spline of the log odds, as in `metric.ici`."""
+        return calibration_curve(score, truth, points)
 
     def example(self, names: Sequence[str], cases: int, generator: Any) -> Any:
         """Each label with a chance of one half."""

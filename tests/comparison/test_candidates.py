@@ -46,9 +46,9 @@ def test_the_graph_as_written_is_the_reference(tmp_path: Path) -> None:
     assert [(each.name, each.kind) for each in found.candidates] == [
         ("fusion.concat", "reference"), ("fusion.sum", "candidate"),
         ("fusion.concat (default options)", "candidate"), ("fusion.gmu{width: 5}", "candidate"),
-        ("told alone", "single"), ("seen alone", "single")]
+        ("fusion.late_mean", "baseline"), ("told alone", "single"), ("seen alone", "single")]
     assert found.reference.plan.node("both").lanes[0].calls[0].config.model_dump()["availability"] is True
-    assert len({each.folder for each in found.candidates}) == 6
+    assert len({each.folder for each in found.candidates}) == 7
     assert found.heads == ("result",)
 
 
@@ -62,7 +62,7 @@ def test_one_source_alone_reads_nothing_else(tmp_path: Path) -> None:
 def test_the_same_fusion_takes_part_once(tmp_path: Path) -> None:
     found = comparison(tmp_path, "fusion.concat{availability: true},fusion.sum,fusion.sum{}")
     assert [each.name for each in found.candidates if each.kind == "candidate"] == ["fusion.sum"]
-    assert len(found.notes) == 2
+    assert sum("included once" in note for note in found.notes) == 2
 
 
 def test_of_each_only_the_tensor_that_is_read_is_kept(tmp_path: Path) -> None:
@@ -78,8 +78,9 @@ def test_a_source_that_is_not_alone_is_left_out(tmp_path: Path) -> None:
     graph = GRAPH.replace("  result:", "  more: {use: fusion.concat, from: [both, told]}\n  result:").replace(
         "from: both, with: {classes", "from: more, with: {classes")
     found = comparison(tmp_path, "fusion.sum", graph)
-    assert [name for name, _ in found.left_out] == ["seen alone"]
-    assert "lab reaches the heads without passing node 'both'" in found.left_out[0][1]
+    left = dict(found.left_out)
+    assert "lab reaches the heads without passing node 'both'" in left["seen alone"]
+    assert set(left) <= {"seen alone", "fusion.late_mean"}
 
 
 def test_a_source_that_does_not_fit_the_readers_is_left_out(tmp_path: Path) -> None:
@@ -90,9 +91,9 @@ def test_a_source_that_does_not_fit_the_readers_is_left_out(tmp_path: Path) -> N
         "seen: {use: encoder.mlp, from: scan, with: {width: 7, hidden: [11]}}",
         "wide: {use: encoder.mlp, from: lab, with: {width: 13}}").replace(
         "  scan: {vector: [5], optional: true}\n", "")
-    found = comparison(tmp_path, "fusion.mean{width: 7}", graph)
-    assert [name for name, _ in found.left_out] == ["wide alone"]
-    assert "fusion.sum" in found.left_out[0][1]
+    left = dict(comparison(tmp_path, "fusion.mean{width: 7}", graph).left_out)
+    assert set(left) == {"fusion.late_mean", "wide alone"}
+    assert "fusion.sum" in left["wide alone"]
 
 
 def test_all_faults_of_all_candidates_are_told_at_once(tmp_path: Path) -> None:
@@ -106,6 +107,44 @@ def test_all_faults_of_all_candidates_are_told_at_once(tmp_path: Path) -> None:
     assert "this is with fusion.mmtm" in told, "a reader that cannot take its result says whose it is"
     assert "graph.yaml:9:" in told, "what does not fit is shown in the graph"
     assert not (tmp_path / "compare").exists()
+
+
+UNEVEN = GRAPH.replace("from: lab, with: {width: 7", "from: lab, with: {width: 5")
+
+
+def test_candidates_named_together_take_part_if_they_fit(tmp_path: Path) -> None:
+    found = comparison(tmp_path, "category:single-level,fusion.late_m*,fusion.gmu{width: 3}", UNEVEN, singles=False)
+    entries = {entry.id: entry.category for entry in discover().entries if entry.kind == "fusion"}
+    level = {name for name, category in entries.items() if category == "single-level"}
+    names = [each.name for each in found.candidates if each.kind == "candidate"]
+    taken = {name.partition("{")[0].removesuffix(" (default options)") for name in names}
+    left = [name for name, _ in found.left_out]
+    assert taken | set(left) == level | {"fusion.late_mean", "fusion.late_max", "fusion.gmu"}
+    assert not taken & set(left) and len(left) == len(set(left))
+    assert "fusion.gmu{width: 3}" in names and "fusion.gmu" not in names, "what is named by itself wins"
+    assert "fusion.sum{width: 7}" in names
+    told = "fusion.sum{width: 7}: the width is filled in, since the sources have 5 and 7 features"
+    assert told in found.notes
+    wide = next(each.plan for each in found.candidates if each.name == "fusion.sum{width: 7}")
+    assert wide.node("both").features[0].shape.width == 7
+
+
+def test_what_does_not_fit_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    found = comparison(tmp_path, "fusion.mm*,fusion.c?ntralnet,fusion.sum", singles=False)
+    assert [each.name for each in found.candidates] == ["fusion.concat", "fusion.sum"]
+    assert dict(found.left_out)["fusion.centralnet"].endswith("the rule is '*maps: B _ _...'")
+    assert "head.classify cannot read its inputs" in dict(found.left_out)["fusion.mmtm"]
+
+
+@pytest.mark.parametrize(("typed", "says"), [
+    ("category:atention", "did you mean 'attention'"), ("fusion.zz*", "names no installed fusion")])
+def test_a_pattern_that_names_nothing_is_told(tmp_path: Path, typed: str, says: str) -> None:
+    assert says in refused(tmp_path, typed)[0]
+
+
+def test_late_mean_is_there_once(tmp_path: Path) -> None:
+    found = comparison(tmp_path, "fusion.late_mean")
+    assert [each.kind for each in found.candidates if each.name == "fusion.late_mean"] == ["candidate"]
 
 
 def test_an_unknown_node_is_told_with_its_near_match(tmp_path: Path) -> None:

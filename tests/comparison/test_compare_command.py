@@ -42,7 +42,7 @@ def test_the_folder_holds_table_figures_picture_and_runs(study: Path) -> None:
     assert {path.name for path in found.iterdir()} == {
         "compare.csv", "compare.json", "comparison.json", "report.html", "result-rank.png", "result-rank.svg", "runs"}
     assert {path.name for path in (found / "runs").iterdir()} == {
-        "fusion.concat", "fusion.sum", "fusion.gmu-width-5", "told-alone", "seen-alone"}
+        "fusion.concat", "fusion.sum", "fusion.gmu-width-5", "told-alone", "seen-alone", "fusion.late_mean"}
     run = found / "runs" / "fusion.sum" / "repeat-1"
     assert (run / "fold-2" / "model.safetensors").is_file()
     assert not list(run.rglob("*.png"))
@@ -53,7 +53,11 @@ def test_the_rows_are_ranked_with_costs_and_differences(study: Path) -> None:
     head = told["heads"]["result"]
     rows = {row["name"]: row for row in head["rows"]}
     assert set(rows) == {"fusion.concat", "fusion.sum", "fusion.gmu{width: 5}", "told alone", "seen alone",
-                         "logistic regression", "gradient boosting"}
+                         "fusion.late_mean", "logistic regression", "gradient boosting", "logistic regression on lab",
+                         "logistic regression on scan", "gradient boosting on lab", "gradient boosting on scan",
+                         "constant prediction"}
+    assert rows["constant prediction"]["values"] == [0.5] * 3
+    assert rows["gradient boosting on scan"]["cases"] == 55, "a table alone says nothing of cases that lack it"
     values = [row["value"] for row in head["rows"]]
     assert values == sorted(values, reverse=True)
     assert (head["cases"], head["patients"], head["test"]) == (66, 33, "corrected resampled t")
@@ -78,7 +82,8 @@ def test_the_sheet_has_the_rows_of_the_figures(study: Path) -> None:
     assert [row["name"] for row in rows] == [row["name"] for row in told]
     assert [float(row["value"]) for row in rows] == [row["value"] for row in told]
     assert {row["name"]: row["difference_cases"] for row in rows if row["difference_cases"] != "66"} == {
-        "fusion.concat": "", "seen alone": "55"}
+        "fusion.concat": "", "seen alone": "55", "logistic regression on scan": "55",
+        "gradient boosting on scan": "55"}
 
 
 def test_folds_never_divide_a_patient_and_are_the_same_for_all(study: Path) -> None:
@@ -141,7 +146,7 @@ def test_a_finished_comparison_is_loaded(study: Path, monkeypatch: pytest.Monkey
     before = (study / "found" / "compare.json").read_text()
     monkeypatch.setattr(comparison_train, "train", lambda *_, **__: pytest.fail("it was trained again"))
     assert main([*arguments(study, study / "found"), "--folds", "3"]) == 0
-    assert "fusion.sum (2 of 5): already trained" in capsys.readouterr().out
+    assert "fusion.sum (2 of 6): already trained" in capsys.readouterr().out
     times = re.compile(r'"seconds": [^,]*')  # scikit-learn is fitted again
     assert times.sub("", (study / "found" / "compare.json").read_text()) == times.sub("", before)
 

@@ -15,15 +15,15 @@ import torch
 import yaml
 from fusionkit_plugins.blocks.timm_folder import ARGUMENTS
 from PIL import Image as Picture
+from recorded import GOLDEN
 from safetensors.torch import save_file
 from small_study import train, write_files
 from small_study import without_plots as without_plots
 
-from fusionkit.data.description import describe
+import fusionkit
 from fusionkit.network.build import build_plan, plan
 from fusionkit.network.weights import save_weights
 from fusionkit.pretrained.recipe import read_recipe
-from fusionkit.registry.lookup import discover
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pretrained.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
@@ -126,19 +126,32 @@ def test_the_study_of_tiles_trains(tmp_path: Path) -> None:
     assert all(torch.equal(*pair) for pair in pairs)
 
 
-def test_the_picture_of_the_xray_study_is_that_of_its_recipe(tmp_path: Path) -> None:
-    """The text encoder is tried with its own component; here it is the picture and its recipe that are."""
-    from fusionkit.runs.recipe_comparison import recipe_findings
-
-    graph = GRAPHS["xray"]
-    for line in (", report: {text: 256}", re.search(r"  words: .*\n", graph).group()):  # type: ignore[union-attr]
-        graph = graph.replace(line, "")
-    graph = graph.replace("[chest, words]", "[chest]")
-    rows = [row | {"report": "no finding"} for row in cases(["none", "effusion"], [])]
-    data = re.sub(r"  report: .*\n", "", DATA["xray"])
-    folder = write_files(tmp_path, rows, graph, data)
+@pytest.mark.usefixtures("without_plots")
+def test_the_study_of_an_xray_and_a_report_trains_as_its_recipe_says(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    rows = [row | {"report": f"word{place} and more"} for place, row in enumerate(cases(["none", "effusion"], []))]
+    folder = study(tmp_path, "xray", {"folder: xrv,": "folder: xrv, features: pooled,"}, rows)
+    told = re.search(r"config.json` is `(.*?)`", PAGE)
+    assert told
+    small = json.loads(told.group(1)) | {"architecture": "test_resnet"}
     (folder / "xrv").mkdir()
-    (folder / "xrv" / "config.json").write_text(re.search(r"config.json` is `(.*?)`", PAGE).group(1))  # type: ignore
+    (folder / "xrv" / "config.json").write_text(json.dumps(small))
     (folder / "xrv" / "recipe.yaml").write_text(RECIPES[2])
-    made = plan(folder / "graph.yaml", measured=False, registry=discover())
-    assert recipe_findings(made, describe(folder / "data.yaml")) == []
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", in_chans=1).state_dict(), folder / "xrv" / "model.safetensors")
+    tokenizer = (GOLDEN / "encoders" / "text_tokenizer.json").read_text()
+    (folder / "bert").mkdir()
+    (folder / "bert" / "tokenizer.json").write_text(tokenizer)
+    config = transformers.BertConfig(hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=8,
+                                     vocab_size=100, max_position_embeddings=512)
+    (folder / "bert" / "config.json").write_text(json.dumps(config.to_dict()))
+    network = transformers.BertModel(config, add_pooling_layer=False)
+    save_file(network.state_dict(), folder / "bert" / "model.safetensors", {"format": "pt"})
+    (folder / "x").mkdir()
+    for row in rows:
+        pixels = RNG.integers(0, 255, (230, 224), dtype=np.uint8)
+        Picture.fromarray(pixels).save(folder / "x" / f"{row['id']}.png")
+    checked = fusionkit.check(folder / "graph.yaml", data=folder / "data.yaml")
+    assert not [warning for warning in checked.warnings if warning.code.startswith("recipe")]
+    run = train(folder)
+    assert all(torch.equal(*pair) for pair in frozen(run, folder / "xrv" / "model.safetensors", "chest.network."))

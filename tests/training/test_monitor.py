@@ -100,6 +100,22 @@ def test_check_shows_the_place_in_the_file(tmp_path: Path, capsys: pytest.Captur
     assert f"{path}:5:48: metric.auroc has no option 'bins' [unknown-option]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("metric", "why"), [
+    ("slope", "neither larger nor smaller values of it are better"),
+    ("d_calibration", "a better value of it is not a better network"),
+])
+def test_why_a_metric_cannot_select_an_epoch(metric: str, why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        read_settings(None, {"monitor": metric}, discover())
+
+
+@pytest.mark.parametrize(("metric", "better"), [("bias", [-0.1, 3.0]), ("line_slope", [0.9, 2.0])])
+def test_a_metric_that_is_best_near_a_value_may_select_the_epoch(metric: str, better: list[float]) -> None:
+    chosen = read_settings(None, {"monitor": metric}, discover()).metric
+    near, far = (Scores(1.0, {}, {}, {}, chosen, {"a": value}).monitored(metric) for value in better)
+    assert near > far
+
+
 def test_a_metric_that_may_not_be_monitored_is_refused() -> None:
     class Share:
         """The share of positive cases, which no training changes."""

@@ -18,7 +18,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--node", required=True, metavar="NODE", help="the node whose fusion is swapped")
     parser.add_argument("--with", required=True, metavar="ID,ID{OPTION: VALUE}", dest="candidates",
                         action="append", help="the fusions to try, in addition to the node's own, which is the "
-                                              "reference; may be given several times")
+                                              "reference: ids, 'all', 'category:NAME' or a pattern such as "
+                                              "'fusion.late_*'; may be given several times")
     parser.add_argument("--folds", type=int, metavar="K", help="use K folds instead of the data file's split")
     parser.add_argument("--repeats", type=int, default=1, metavar="N",
                         help="train N times, each with the next seed and with folds drawn anew (default 1)")
@@ -30,6 +31,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--claim", metavar="CLAIM",
                         help="what is to be shown of the candidates: noninferiority (the default with --margin), "
                         "equivalence or superiority")
+    parser.add_argument("--tune", type=int, metavar="N",
+                        help="choose the settings of every network by N trials on an inner division of the training "
+                             "cases of each fold")
+    parser.add_argument("--inner", default="holdout", metavar="holdout|K",
+                        help="what trials are judged on: a quarter of the training cases, or K inner folds (default "
+                             "holdout)")
     parser.add_argument("--metric", metavar="ID", help="the installed metric to compare by, with options in braces "
                                                        "(default: auroc; mae for regression)")
     parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
@@ -37,6 +44,10 @@ def add_arguments(parser: ArgumentParser) -> None:
                         "computed once for each batch; nothing (default auto)")
     parser.add_argument("--no-baselines", action="store_false", dest="baselines",
                         help="leave out the single-input networks and scikit-learn on the tables")
+    parser.add_argument("--tabicl", metavar="FILE",
+                        help="weights of TabICL, which is then one more row, on the tables alone (extra: tabicl)")
+    parser.add_argument("--memory", type=int, default=4096, metavar="MB",
+                        help="how much memory TabICL may take (default 4096)")
     parser.add_argument("-o", "--output", metavar="DIR", default="compare",
                         help="where to write; repeating the command resumes from this folder (default: compare)")
     add_training_options(parser, without=("fold", "stage"))
@@ -62,6 +73,12 @@ def run(args: Namespace, console: Console) -> int:
             console.table(names, rows, right=range(1, len(names)))
             for text in outlook.outlook_texts(ranking):
                 console.line(text)
+    names, rows = outlook.tuning_table(made.result.tuned)
+    if rows:
+        console.line()
+        console.table(names, rows, right=range(1, len(names) - 1))
+        for text in outlook.tuning_texts(made.result.tuned):
+            console.line(text)
     for text in outlook.declared_texts(made.result.declared):
         console.line(text)
     console.line(f"\nthe report is {made.report}; compare.csv, compare.json and the rank plot are in the same folder")

@@ -24,7 +24,7 @@ def _draw(report: HeadReport) -> Figure | None:
         return None
     means = metric_of(report, "", _MEANS)
     line = f"difference in mean survival time {with_interval(means)}" if means.value is not None else ""
-    return group_figure(report.curves.groups, f"Groups by predicted risk\n{about(report)}", line)
+    return group_figure(report.curves.groups, f"Groups by predicted risk\n{about(report)}", line, report.unit)
 
 
 def _numbers(report: HeadReport) -> Numbers:
@@ -43,8 +43,8 @@ def _rows(panel: GroupCurves) -> Iterator[Sequence[object]]:
             yield panel.name, group.name, "at risk", mark, None, None, None, int(count)
 
 
-def group_figure(panels: Sequence[GroupCurves], title: str, line: str = "") -> Figure:
-    """A panel for each division into groups; `line` is added to the notes of the first."""
+def group_figure(panels: Sequence[GroupCurves], title: str, line: str = "", unit: str = "") -> Figure:
+    """A panel for each division into groups; `line` is added to the notes of the first, `unit` is that of the times."""
     figure, parts = panelled(len(panels), 5.6, 5.4, title)
     for place, (part, panel) in enumerate(zip(parts, panels, strict=False)):
         above, below = part.subplots(2, 1, sharex=True, height_ratios=[9, 0.6 + 0.5 * len(panel.groups)])
@@ -53,7 +53,7 @@ def group_figure(panels: Sequence[GroupCurves], title: str, line: str = "") -> F
         # The lowest risk is drawn first, and usually lies highest.
         above.set(ylim=(0, 1.02), xlim=(0, panel.marks[-1] * 1.04), ylabel="share without the event, 95 % bands")
         above.legend(loc="upper right", title="risk")
-        above.set_xlabel("time")
+        above.set_xlabel(f"time, {unit}" if unit else "time")
         above.tick_params(labelbottom=True)
         notes = [*panel.notes, *([line] if line and not place else [])]
         lines = [panel.name, "; ".join(notes[:2]), *notes[2:]]

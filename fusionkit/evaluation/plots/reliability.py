@@ -36,10 +36,14 @@ def _labels(report: HeadReport) -> list[str]:
 
 def _numbers(report: HeadReport) -> Numbers:
     stages = {"as predicted": report.curves.reliability, "calibrated": report.recalibrated}
-    return Numbers(("of", "probabilities", "from", "to", "cases", "predicted", "observed"), [
-        (panel.name, stage, *row) for stage, panels in stages.items() for panel in panels
+    bins: list[tuple[object, ...]] = [
+        (panel.name, stage, "bin", *row) for stage, panels in stages.items() for panel in panels
         for row in zip(CALIBRATION_EDGES[:-1], CALIBRATION_EDGES[1:], panel.count, panel.predicted, panel.observed,
-                       strict=True)])
+                       strict=True)]
+    curves: list[tuple[object, ...]] = [
+        (panel.name, stage, "spline", None, None, None, *point) for stage, panels in stages.items() for panel in panels
+        for point in zip(*(panel.smooth or ((), ())), strict=True)]
+    return Numbers(("of", "probabilities", "row", "from", "to", "cases", "predicted", "observed"), [*bins, *curves])
 
 
 def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], title: str) -> Figure:
@@ -54,6 +58,9 @@ def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], tit
         # Bins with few cases get small points, so that they do not draw attention.
         sizes = 12 + 70 * panel.count[held] / panel.count.max(initial=1)
         above.scatter(predicted, observed, s=sizes, color=PALETTE[0], clip_on=False, zorder=3)
+        if panel.smooth is not None:
+            above.plot(*panel.smooth, color=PALETTE[1], linewidth=1.4, clip_on=False, label="spline")
+            above.legend(loc="upper left")
         unit_square(above)
         above.set_ylabel("observed frequency")
         above.set_title(label, loc="left", fontsize=10)

@@ -87,7 +87,8 @@ def _wrong(component: Reader, found: object, cases: CohortCases) -> Fault | None
 
 def _again(component: Reader, cases: CohortCases, options: Any, found: Sequences) -> Fault | None:
     other = component.module(cases, options)
-    same = all((one is None and two is None) or (one is not None and two is not None and np.array_equal(one, two))
+    same = all((one is None and two is None) or (one is not None and two is not None and np.array_equal(
+        one, two, equal_nan=one.dtype.kind == "f"))
                for one, two in zip(found.arrays, other.arrays, strict=True))
     return None if same and found.record == other.record else Fault(
         "it reads one study differently a second time", "depend on the cases and the options alone, and keep no state")

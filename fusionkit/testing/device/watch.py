@@ -129,7 +129,7 @@ def _made_up(function: Any, args: Any, kwargs: Any, answer: bool) -> Any:
     if packet is _ATEN.nonzero:
         return torch.zeros(args[0].numel() if answer else 0, args[0].dim(), dtype=torch.int64, device=args[0].device)
     if packet is _ATEN.masked_select:
-        whole = args[0].expand((args[0] == args[1]).shape).flatten()  # as broadcasting gives it
+        whole = torch.broadcast_tensors(args[0], args[1])[0].flatten()  # type: ignore[no-untyped-call]
         return whole if answer else whole[:0]
     if packet is _ATEN.repeat_interleave and isinstance(args[0], Tensor) and kwargs.get("output_size") is None:
         return torch.zeros(args[0].numel() if answer else 0, dtype=torch.int64, device=args[0].device)

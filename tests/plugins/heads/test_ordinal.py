@@ -12,8 +12,10 @@ from fusionkit_plugins.heads.ordinal import Ordinal, OrdinalConfig, component
 from recorded import GOLDEN
 from torch import Tensor
 
+import fusionkit
 from fusionkit.api import Vector
 from fusionkit.components.config import ComponentError
+from fusionkit.training.batch_advice import few_of_a_kind
 
 with np.load(GOLDEN / "outcomes" / "ordinal.npz") as file:
     CASE = {key: file[key] for key in file.files}
@@ -131,3 +133,12 @@ def test_cases_out_of_order_are_those_whose_probabilities_rise() -> None:
     module.bias.data = torch.tensor([0.0, 1.0, -1.0, -2.0], dtype=torch.float64)
     assert module.out_of_order(module(torch.zeros(3, 1, dtype=torch.float64))).all()
     assert not head("corn", width=4, layer="none").out_of_order(torch.tensor([[0.0, 9.0, 0.0, 0.0]])).any()
+
+
+@pytest.mark.parametrize(("link", "few"), [("corn", ["few-of-a-kind"]), ("cumulative", [])])
+def test_corn_warns_of_fewer_than_a_hundred_cases_of_a_grade(link: str, few: list[str]) -> None:
+    graph: dict[str, Any] = {"fusionkit": 1, "name": "small", "inputs": {"x": {"vector": [3]}}, "nodes": {
+        "grade": {"use": "head.ordinal", "from": "x", "with": {"grades": ["a", "b", "c"], "link": link}}}}
+    found = few_of_a_kind(fusionkit.build(graph).plan, lambda head: {"a": 130, "b": 99, "c": 100})
+    assert [warning.code for warning in found] == few
+    assert all("there are 99 of 'b'" in warning.message for warning in found)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from fusionkit_plugins.blocks.probability_calibration import calibration_curve, null_of_ici
 from recorded import GOLDEN
 
 from fusionkit.components.outcomes import Outcomes
@@ -14,6 +16,7 @@ from fusionkit.evaluation.bootstrap import draw, sample_metrics
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, metrics_named
 from fusionkit.evaluation.metrics import Measured, measure
 from fusionkit.evaluation.predictions import collect
+from fusionkit.evaluation.report import evaluate_predictions
 from fusionkit.registry.lookup import discover
 
 REGISTRY = discover()
@@ -152,3 +155,46 @@ def test_a_curve_is_not_made_of_probabilities_that_are_0_or_1_alone() -> None:
     score = np.concatenate([[0.0, 1.0], generator.uniform(size=60)])
     found = values(of_label(generator.uniform(size=62) < score, score), "slope,ici")
     assert all(np.isfinite(value) for value in found.values())
+
+
+def test_the_ici_of_a_calibrated_network_is_told_beside_that_of_this_one() -> None:
+    outcomes, case = recorded("binary")
+    mean, high = null_of_ici(np.array(case["test"]["p"]))
+    # The specification: 0.050, and 0.082 for the 95 % quantile, from 200 draws.
+    assert mean == pytest.approx(0.050, abs=0.004) and high == pytest.approx(0.082, abs=0.012)
+    report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=20,
+                                  metrics=chosen("ici"))
+    assert f"of a calibrated network with these probabilities {mean:.3f}" in str(report.metrics["ici"].note)
+
+
+def test_the_smooth_curve_is_that_of_the_index() -> None:
+    outcomes, case = recorded("binary")
+    score, truth = outcomes.predictions[:, 0], outcomes.targets[:, 0] == 1
+    found = calibration_curve(score, truth, score)
+    assert found is not None
+    assert np.abs(found - score).mean() == pytest.approx(case["calibration"]["spline_3"]["ici"], abs=1e-6)
+    assert calibration_curve(score, np.ones_like(truth), score) is None
+    report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
+                                  metrics=chosen("ici"))
+    points, curve = report.curves.reliability[0].smooth or (None, None)
+    assert curve == pytest.approx(calibration_curve(score, truth, points))
+
+
+def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:
+    outcomes, case = recorded("binary")
+    outcomes = replace(outcomes, thresholds=np.full((outcomes.cases, 1), case["thresholds"]["youden"]))
+    wanted = case["at_threshold"]["youden"]
+    found = values(outcomes, "ppv,npv,ppv{prevalence: 0.05},npv{prevalence: 0.05}")
+    assert [found["ppv"], found["npv"]] == pytest.approx([wanted["ppv"]["value"], wanted["npv"]["value"]])
+    sensitivity, specificity = wanted["sensitivity"]["value"], wanted["specificity"]["value"]
+    assert found["ppv{prevalence: 0.05}"] == pytest.approx(
+        0.05 * sensitivity / (0.05 * sensitivity + 0.95 * (1 - specificity)))
+    assert found["npv{prevalence: 0.05}"] == pytest.approx(
+        0.95 * specificity / (0.95 * specificity + 0.05 * (1 - sensitivity)))
+    report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
+                                  metrics=chosen("ppv"), thresholds=outcomes.thresholds)
+    for key in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
+        assert report.wilson["yes"][key] == pytest.approx(wanted[key]["wilson"]), key
+    several = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
+                                   metrics=chosen("ppv"), patients=np.arange(outcomes.cases) // 2)
+    assert "wilson" not in several.to_json() and report.to_json()["wilson"]["yes"]["ppv"]

@@ -1,0 +1,188 @@
+"""Nested tuning: for every fold the settings of a network are chosen on an inner division of its training cases.
+
+The test cases of a fold are not among those that a trial sees. Every network has the same number of trials, the first
+with the settings as given; a trial that fails counts. Trials are kept as they finish, so that a search that was stopped
+goes on with the next one.
+
+Source: nested cross-validation: Varma and Simon 2006, Bias in error estimation when using cross-validation for model
+selection, doi:10.1186/1471-2105-7-91; random search: Bergstra and Bengio 2012, JMLR 13.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from fusionkit.comparison.candidates import Candidate, ComparisonPlan
+from fusionkit.comparison.search_space import (
+    Space,
+    Values,
+    as_plain,
+    check_installed,
+    drawn,
+    plan_with,
+    settings_with,
+    space_of,
+    weights_of,
+)
+from fusionkit.comparison.splits import narrowed
+from fusionkit.data.loading import Cohort
+from fusionkit.errors import Diagnostic, RunError, UserError
+from fusionkit.files import read_json, write_json
+from fusionkit.network.build import build_plan
+from fusionkit.planning.plan import Plan
+from fusionkit.registry.lookup import discover
+from fusionkit.runs.job import Reporter
+from fusionkit.runs.setup import cache_for
+from fusionkit.training.loop import fit
+from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.signals import Interrupted
+
+TRIALS, HELD_OUT = "trials.json", 0.25
+MOST_TRIALS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a comparison tunes: `trials` for every network and fold; `inner` folds, 0 for one part that is held out."""
+
+    trials: int
+    inner: int = 0
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings the trials of one fold are."""
+        return self.trials * max(self.inner, 1)
+
+    @property
+    def text(self) -> str:
+        """The inner division in words."""
+        return f"{self.inner} inner folds" if self.inner else f"one inner part of {HELD_OUT:.0%} held out"
+
+
+@dataclass(frozen=True)
+class ChosenSettings:
+    """The network and the settings of the best trial of one fold, and the record of all trials."""
+
+    plan: Plan
+    settings: TrainingSettings
+    record: dict[str, Any]
+
+
+def tuning_of(trials: int | None, inner: str) -> Tuning | None:
+    """The search that `--tune` and `--inner` ask for, None without one.
+
+    Raises: UserError with `bad-argument`.
+    """
+    if trials is None:
+        return None
+    check_installed()
+    found = []
+    if not 1 <= trials <= MOST_TRIALS:
+        found.append(Diagnostic("bad-argument", f"--tune cannot be {trials}",
+                                fix=f"use at least 1 and at most {MOST_TRIALS:,} trials"))
+    if inner != "holdout" and not (inner.isdecimal() and 2 <= int(inner) <= 100):
+        found.append(Diagnostic("bad-argument", f"--inner cannot be {inner!r}",
+                                fix="give 'holdout', or a number of inner folds from 2 to 100"))
+    if found:
+        raise UserError(found)
+    return Tuning(trials, 0 if inner == "holdout" else int(inner))
+
+
+class Tuner:
+    """Chooses the settings of every network of a comparison, fold by fold."""
+
+    def __init__(self, comparison: ComparisonPlan, search: Tuning, data: Path, reporter: Reporter) -> None:
+        self.comparison, self.search, self.data, self.reporter = comparison, search, data, reporter
+
+    def chosen(self, candidate: Candidate, cohort: Cohort, train: Sequence[int], settings: TrainingSettings, *,
+               folder: Path, place: tuple[int, int], label: str) -> ChosenSettings:
+        """The best trial of a network on the training cases of one fold; `place` is the repeat and the fold.
+
+        Raises: Interrupted if stopped, after the finished trials were kept; RunError if no trial could be trained.
+        """
+        space = space_of(candidate.plan)
+        kept = _kept(folder / TRIALS, space)
+        divisions = self._inner(cohort, train, (settings.seed, *place))
+        own = narrowed(cohort, candidate.inputs)
+        with self.reporter.progress(f"{label}: trials") as update:
+            for trial in range(len(kept), self.search.trials):
+                update(trial, self.search.trials)
+                values = drawn(space, (settings.seed, *place, trial)) if trial else {}
+                kept.append(self._tried(candidate, own, divisions, values, settings,
+                                        folder=folder / f"trial-{trial}") | {"trial": trial})
+                write_json(folder / TRIALS, {"space": as_plain(space), "trials": kept})
+                # The weights of trials are of no further use, and many networks fill a disk.
+                shutil.rmtree(folder / f"trial-{trial}", ignore_errors=True)
+        best = _best(kept[: self.search.trials])
+        if best is None:
+            raise RunError(f"none of {self.search.trials} trials could be trained; the first: {kept[0]['failed']}")
+        record = {"repeat": place[0] + 1, "fold": place[1], "trials": self.search.trials,
+                  "failed": [{"trial": each["trial"], "why": each["failed"]} for each in kept if each["failed"]],
+                  "seed": [settings.seed, *place], "chosen": best["trial"], "values": best["values"],
+                  "score": best["score"], "default_score": kept[0]["score"], "epochs": best["epochs"],
+                  "seconds": sum(each["seconds"] for each in kept)}
+        plan = self._plan(candidate, best["values"], own)
+        return ChosenSettings(plan, settings_with(settings, best["values"]), record)
+
+    def _inner(self, cohort: Cohort, train: Sequence[int], seeds: tuple[int, ...]
+               ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """The inner divisions of some training cases into those learned from and those judged on."""
+        seed = sum(number * factor for number, factor in zip(seeds, (1, 1009, 10007), strict=True))
+        if not self.search.inner:
+            return [cohort.hold_out(train, HELD_OUT, seed)]
+        folds = cohort.held_out_folds(train, self.search.inner, seed)
+        pairs = list(zip(train, folds, strict=True))
+        return [(tuple(row for row, fold in pairs if fold != number),
+                 tuple(row for row, fold in pairs if fold == number)) for number in range(self.search.inner)]
+
+    def _plan(self, candidate: Candidate, values: Values, cohort: Cohort) -> Plan:
+        return plan_with(candidate.plan, values, cohort, self.comparison.registry or discover())
+
+    def _tried(self, candidate: Candidate, cohort: Cohort, divisions: Sequence[tuple[Sequence[int], Sequence[int]]],
+               values: Values, settings: TrainingSettings, *, folder: Path) -> dict[str, Any]:
+        """One trial: the mean of what is monitored over the inner divisions, larger being better."""
+        begin = time.perf_counter()
+        told: dict[str, Any] = {"values": values, "score": None, "epochs": None, "weights": None, "failed": None}
+        try:
+            plan, own = self._plan(candidate, values, cohort), settings_with(settings, values)
+            fitted = []
+            for number, (learned, judged) in enumerate(divisions):
+                prepared, cache = cohort.fit(learned), cache_for(self.data)
+                training = cohort.dataset(learned, prepared, cache)
+                alone = own.for_network(0, len(training))
+                watched = cohort.dataset(judged, prepared, cache)
+                fitted.append(fit(build_plan(plan, alone.seed), training, watched, alone, folder / f"inner-{number}",
+                                  resume=True))
+            scores = [each.best_value for each in fitted]
+            if any(score is None for score in scores):
+                told["failed"] = "what is monitored is undefined on the inner validation cases"
+            else:
+                mean = fmean(score for score in scores if score is not None)
+                told |= {"score": -mean if fitted[0].lower_is_better else mean, "weights": weights_of(plan),
+                         "epochs": [each.best_epoch for each in fitted], "monitor": fitted[0].monitor}
+        except Interrupted:
+            raise
+        except (UserError, RunError) as error:
+            told["failed"] = str(error).strip().splitlines()[0]
+        return told | {"seconds": time.perf_counter() - begin}
+
+
+def _kept(path: Path, space: Space) -> list[dict[str, Any]]:
+    """The trials that a search had finished; none if they are of another space."""
+    try:
+        before = read_json(path)
+        return list(before["trials"]) if before["space"] == as_plain(space) else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _best(trials: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The trial with the best score; of equal ones that with fewer weights, then the earlier."""
+    done = [each for each in trials if each["score"] is not None]
+    return min(done, key=lambda each: (-each["score"], each["weights"], each["trial"]), default=None)
