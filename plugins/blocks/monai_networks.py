@@ -280,8 +280,7 @@ class VisionTransformers(Family):
     stages = 1
 
     def __init__(self) -> None:
-        self.defaults = {"width": 768, "blocks": [12], "heads": [12], "mlp": 4.0, "patch": [16], "class_token": False,
-                         "pool": "mean"}
+        self.defaults = {"width": 768, "blocks": [12], "heads": [12], "mlp": 4.0, "patch": [16], "class_token": False}
 
     def build(self, has: Settings, shape: TensorShape) -> Any:
         """See `Family`."""

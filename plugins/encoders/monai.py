@@ -28,7 +28,7 @@ class MonaiConfig(Config):
 
     network: Network = Field(examples=["densenet121"], description="The network.")
     features: Literal["pooled", "map", "taps"] = Field(
-        "pooled", description="pooled: the mean of the last map (vit: see 'pool'); map: the last map; taps: the map of "
+        "pooled", description="pooled: a vector, see 'pool'; map: the last map; taps: the map of "
                               "every stage, of vit of every block, finest first, named f1, f2, ...")
     width: PositiveInt | None = Field(
         None, description="Channels of the first map, of vit of its tokens. densenet 64, swin 48, segresnet 8, "
@@ -48,22 +48,22 @@ class MonaiConfig(Config):
     norm: Literal["batch", "instance"] | None = Field(None, description="segres_encoder: its norms; batch.")
     patch: Counts | None = Field(None, description="vit: side of a patch, one number or one for each axis; 16.")
     class_token: bool | None = Field(None, description="vit: whether there is a class token before the patches; false.")
-    pool: Literal["mean", "cls"] | None = Field(
-        None, description="vit with 'features: pooled': mean, of the patches; cls, the class token.")
+    pool: Literal["mean", "cls"] = Field(
+        "mean", description="With 'features: pooled': mean, of the last map; cls, the class token of vit.")
 
     @model_validator(mode="after")
     def _options_belong(self) -> Self:
         known = NETWORKS[self.network].defaults
         strange = sorted(name for name, value in self if value is not None and name not in
-                         {"network", "features", *known})
+                         {"network", "features", "pool", *known})
         if strange:
             raise ValueError(f"{strange[0]!r} is no option of {self.network}, which has {', '.join(known)}")
         has = self.settings()
         NETWORKS[self.network].check_options(self.network, has)
         if has.pool == "cls" and not has.class_token:
             raise ValueError("'pool: cls' needs 'class_token: true'")
-        if self.pool is not None and self.features != "pooled":
-            raise ValueError("'pool' belongs to 'features: pooled'")
+        if self.pool == "cls" and self.features != "pooled":
+            raise ValueError("'pool: cls' belongs to 'features: pooled'")
         return self
 
     def settings(self) -> Settings:

@@ -128,6 +128,23 @@ def test_files_of_whole_networks_load_without_their_decoders_and_nothing_else_is
     assert "network.cls_token" in module.adapt_weights(classed)  # which is refused then: patches would not see it
 
 
+def test_a_recipe_beside_the_weights_is_compared_and_its_licence_told(tmp_path: Path,
+                                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    module = built((1, 9, 11, 13), network="segresnet", blocks=[1, 1])
+    save_file(module.network.state_dict(), tmp_path / "model.safetensors")
+    recipe = ("fusionkit-recipe: 1\nnetwork: {use: encoder.monai, with: {network: segresnet, blocks: [1, 1]}}\n"
+              "features: {pool: mean}\nlicence: {name: CC-BY-NC-4.0, commercial: false}\n")
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    graph = tmp_path / "graph.yaml"
+    graph.write_text(GRAPH.replace("OPTIONS", "network: segresnet, blocks: [1, 1]").replace(
+        "WEIGHTS", "weights: model.safetensors,"))
+    assert main(["build", str(graph)]) == 0
+    assert "CC-BY-NC-4.0, no commercial use" in capsys.readouterr().out
+    (tmp_path / "recipe.yaml").write_text(f"{recipe}weights: {{sha256: {'0' * 64}}}\n")
+    assert main(["build", str(graph)]) == 2
+    assert "wrong-weights" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("options", "size", "why", "fix"), [
     ("network: densenet121", "28, 40, 29", "needs at least 29 on every axis", "29 x 40 x 29"),
     ("network: seresnet50", "2, 40, 29", "needs at least 3", "3 x 40 x 29"),
@@ -163,7 +180,8 @@ def test_least_sizes_are_the_least_that_monai_takes() -> None:
     ({"network": "swin", "width": 10}, "3 heads do not divide the 10 channels of stage 1"),
     ({"network": "vit", "heads": [7]}, "7 heads do not divide the 768"),
     ({"network": "vit", "pool": "cls"}, "needs 'class_token: true'"),
-    ({"network": "vit", "pool": "mean", "features": "map"}, "belongs to 'features: pooled'")])
+    ({"network": "swin", "pool": "cls"}, "needs 'class_token: true'"),
+    ({"network": "vit", "class_token": True, "pool": "cls", "features": "map"}, "belongs to 'features: pooled'")])
 def test_options_that_do_not_go_together_are_refused(options: dict[str, object], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         MonaiConfig.model_validate(options)
