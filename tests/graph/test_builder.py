@@ -106,7 +106,7 @@ def test_many_unknown_names_are_all_told():
 
 def test_reserved_names_are_those_of_every_network():
     public = {name for name in (*dir(nn.Module), *vars(nn.Module())) if not name.startswith("_")}
-    own = {name for name in dir(FusionModel) if not name.startswith("_")} | {"plan"}
+    own = {name for name in dir(FusionModel) if not name.startswith("_")} | {"plan", "priors"}
     assert public | own <= RESERVED, f"missing: {sorted((public | own) - RESERVED)}"
 
 
@@ -115,7 +115,7 @@ def test_reserved_names_of_lanes_are_those_of_a_module_dictionary():
     assert public <= _RESERVED_LANES, f"missing: {sorted(public - _RESERVED_LANES)}"
 
 
-@pytest.mark.parametrize("name", ["forward", "train", "listing", "plan", "training", "type"])
+@pytest.mark.parametrize("name", ["forward", "train", "listing", "plan", "priors", "training", "type"])
 def test_a_node_cannot_take_a_reserved_name(name: str):
     assert codes(f"  {name}: {{use: encoder.mlp, from: ehr}}\n" + HEAD % name) == ["reserved-name"]
 
