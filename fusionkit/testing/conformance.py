@@ -62,6 +62,9 @@ from fusionkit.testing.probing.selection import ProbeSet, probe_of, probes_of
 
 __all__ = ["Finding", "Kit", "check_component", "checks_of", "place_of"]
 
+_WATCHED = 200
+"""The most modules of a network whose operations are watched by the check `waits`."""
+
 Which = Literal["accepted", "few", "first", "mapped"]
 
 
@@ -73,6 +76,11 @@ class ConformanceCheck:
     on: Which = "few"
     concerns: Callable[[Component], bool] = lambda component: True
     fits: Callable[[Probe], bool] = lambda probe: True
+
+
+def _is_watched(probe: Probe) -> bool:
+    """Whether operations are few enough to be watched one by one, at a millisecond each."""
+    return not probe.heavy and sum(1 for _ in probe.built.modules()) <= _WATCHED
 
 
 def _has_map(probe: Probe) -> bool:
@@ -90,7 +98,7 @@ CHECKS: Mapping[str, ConformanceCheck] = {
     "rule": ConformanceCheck(behaviour.rule, "accepted"),
     "values": ConformanceCheck(lambda probe: None),  # of all probes together: `_values`
     "device": ConformanceCheck(behaviour.device, "accepted"),
-    "waits": ConformanceCheck(waits.waits, fits=lambda probe: not probe.heavy),
+    "waits": ConformanceCheck(waits.waits, fits=_is_watched),
     "evaluation": ConformanceCheck(behaviour.evaluation),
     "bounds": ConformanceCheck(option_checks.bounds, "first"),
     "gradients": ConformanceCheck(behaviour.gradients),

@@ -24,6 +24,7 @@ from fusionkit.api import (
     ComponentError,
     Config,
     Fusion,
+    Probes,
     Recorded,
     Release,
     Scalar,
@@ -119,6 +120,9 @@ def _sizes(inputs: Sequence[TensorShape]) -> tuple[int, int]:
     if len(inputs) % 2:
         raise ComponentError(f"it takes pairs of shared and specific features, but {len(inputs)} inputs are given",
                              fix="give two for each modality: shared, specific, shared, specific ...")
+    if len(inputs) < 4:
+        raise ComponentError("it needs two modalities, and two inputs are the features of one",
+                             fix="give a shared and a specific feature of each modality")
     widths = {shape.width for shape in inputs}
     if len(widths) > 1:
         raise ComponentError(f"its inputs have {' and '.join(map(str, sorted(widths)))} features",
@@ -159,6 +163,7 @@ def _replay(module: ShaSpec, inputs: Sequence[Tensor], case: Recorded) -> Mappin
 component = Fusion(
     "shaspec", ShaSpecConfig, ShaSpec, rule="*features: B _", output=_output, absent="drop",
     category="missing modality", paper="arXiv:2307.14126",
+    probes=Probes(sizes=[((5,), (5,), (5,), (5,)), ((3,),) * 6]),
     reference={"release": Release(names={"compose": "compos_layer.conv", "tell": "dom_classifier"}, read=_read,
                                   replay=_replay)},
 )

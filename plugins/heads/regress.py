@@ -95,6 +95,7 @@ class Regress(nn.Module):
 
     mean: Tensor
     sd: Tensor
+    points: Tensor
 
     def __init__(self, config: RegressConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
@@ -103,6 +104,7 @@ class Regress(nn.Module):
         self.register_buffer("mean", torch.zeros(self.size), persistent=config.standardise)
         self.register_buffer("sd", torch.ones(self.size), persistent=config.standardise)
         self.levels = config.quantiles if config.loss == "quantile" else []
+        self.register_buffer("points", torch.tensor(self.levels, dtype=torch.float32), persistent=False)
         self.lower = len([level for level in self.levels if level < 0.5])
 
     def forward(self, features: Tensor) -> Tensor:
@@ -153,7 +155,7 @@ class Regress(nn.Module):
             return F.huber_loss(values, target, reduction="none", delta=self.config.delta)
         if kind == "gaussian":
             return beta_nll(values, self._variance(outputs), target, self.config.beta)
-        return pinball(self._quantiles(outputs), target[:, :, None], outputs.new_tensor(self.levels)).sum(2)
+        return pinball(self._quantiles(outputs), target[:, :, None], self.points.to(outputs.dtype)).sum(2)
 
     def decode(self, output: Tensor) -> Tensor:
         """The values in the unit of the targets, (B, K)."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 
 class MMParetoConfig(EpochWindow):
-    """Options of `training.mmpareto`."""
+    """Options of `training.pareto`."""
 
     gamma: PositiveFloat = Field(1.5, description="Factor of all gradients of encoders.")
     per: Literal["tensor", "encoder"] = Field("tensor", description="What is stretched: each tensor, or the encoder.")
@@ -69,5 +69,5 @@ def inner(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor:
 
 
 component = Training(
-    "mmpareto", MMParetoConfig, MMPareto, category="balance", requires="heads", paper="arXiv:2405.17730",
+    "pareto", MMParetoConfig, MMPareto, category="balance", requires="heads", paper="arXiv:2405.17730",
 )

@@ -1,4 +1,4 @@
-"""`training.mmpareto` holds to the contract, gives the gradients of the authors' release, and trains a network.
+"""`training.pareto` holds to the contract, gives the gradients of the authors' release, and trains a network.
 
 The recorded numbers are what the release gives on small networks; FUSIONKIT_GOLDEN names another folder of them.
 """
@@ -116,7 +116,7 @@ def test_a_graph_trains_by_it(tmp_path: Path) -> None:
         "  l: {use: encoder.mlp, from: left, with: {width: 5}}\n"
         "  r: {use: encoder.mlp, from: right, with: {width: 5}}\n"
         f"  both: {{use: fusion.mean, from: [l, r]}}\n  kind: {head}both}}\n  by_left: {head}l}}\n"
-        f"  by_right: {head}r}}\ntraining: {{method: {{use: training.mmpareto, with: {{gamma: 1.2}}}}}}\n")
+        f"  by_right: {head}r}}\ntraining: {{method: {{use: training.pareto, with: {{gamma: 1.2}}}}}}\n")
     run = fusionkit.train(tmp_path / "graph.yaml", tmp_path / "data.yaml", output=tmp_path / "run", epochs=3,
                           hold_out=0.2, device="cpu", threads=1, accumulate=2, batch_size=4, quiet=True)
     history = (run.folder / "history.csv").read_text().splitlines()
