@@ -96,7 +96,9 @@ def test_backward_of_a_step(network: FusionModel) -> None:
 
     with without_values():
         # On the CPU masks are asked of themselves, by the module that would ask their copies.
-        held([wait for wait in watched(backward, OURS, "cpu") if "known_masks.py" not in wait.place])
+        found = [wait for wait in watched(backward, OURS, "cpu") if "known_masks.py" not in wait.place]
+    # Of the first batch on a CPU a layer looks at once at what it looks at on a GPU in the next evaluation.
+    held([wait for wait in found if "encoders/kan.py" not in wait.place])
 
 
 def test_features_that_compare_keeps(network: FusionModel) -> None:
