@@ -259,7 +259,7 @@ _SMALL: dict[str, Any] = {"embed_dim": 8, "col_nhead": 2, "row_nhead": 2, "col_n
 
 component = Encoder(
     "tabicl", TabIclConfig, TabIcl, rule="B _", output=shape, category="table", paper="arXiv:2502.05564",
-    licence="Apache-2.0", needs=("tabicl>=2.1",),
+    licence="Apache-2.0", needs=("tabicl>=2.2",),
     reference={"release": Release(
         names={"columns": "col_embedder", "row": "row_interactor"}, unused=(_PREDICTOR,), read=_read, replay=_replay,
         own=("rows", "classes", "numbers", "parts", "vectors", "count", "fitted"),
