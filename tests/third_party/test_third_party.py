@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,8 +15,6 @@ NEEDS = {"hf_bert": ("transformers",), "hf_vit": ("transformers",), "monai_dense
          "monai_swin": ("monai", "einops")}
 KNOWN = {"monai_swin": {"device"}}
 """Faults that are true: the constructor of SwinUNETR's encoder reads values of a tensor, which meta tensors lack."""
-SECONDS = 60
-"""CPU time for all checks of one: 30 s of an idle core, which neighbours make up to twice as many."""
 
 pytestmark = pytest.mark.slow  # a minute each, and packages of which most environments have none
 
@@ -28,10 +25,7 @@ def test_a_network_of_others_is_accused_of_nothing_that_is_right(name: str) -> N
     if missing:
         pytest.skip(f"{name}: {' and '.join(missing)} not installed")
     component, = discover(files=[HERE / f"{name}.py"]).providers[-1].components
-    started = time.process_time()
     kit = Kit(component)
     findings = [kit.finding(check) for check in checks_of(component)]
-    spent = time.process_time() - started
     assert {finding.check for finding in findings if finding.result != "ok"} == KNOWN.get(name, set()), "\n".join(
         str(finding) for finding in findings if finding.result != "ok")
-    assert spent < SECONDS
