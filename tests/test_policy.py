@@ -127,6 +127,13 @@ def test_every_package_says_what_lives_in_it_and_what_does_not():
     assert not short, "one sentence for what lives there, two for what does not"
 
 
+def test_recorded_numbers_are_read_where_the_environment_says():
+    """By tests/recorded.py; a graph beside them holds no numbers."""
+    found = [path.name for path in sorted((ROOT / "tests").rglob("*.py")) if path.name != "recorded.py"
+             and re.search(r'__file__\)\.parents.*"golden" / "(?!graphs)', path.read_text(encoding="utf-8"))]
+    assert not found
+
+
 def test_finding_plugins_imports_neither_torch_nor_pydantic():
     code = ("import sys, fusionkit, fusionkit.registry.lookup as r; assert r.discover().entries; "
             "print(*(n for n in ('torch', 'pydantic', 'timm', 'transformers', 'numpy', 'monai') if n in sys.modules))")

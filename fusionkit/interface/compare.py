@@ -34,6 +34,7 @@ from fusionkit.interface.training_options import TrainingOptions
 from fusionkit.planning.open_graph import Source
 from fusionkit.registry.lookup import discover
 from fusionkit.runs.lock import locked
+from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.training_mark import training_mark
 
 MOST_REPEATS = 1000
@@ -129,7 +130,8 @@ def compare(
         claim_comparison(folder, comparison, repeats, seeds, tuning)
         to_show, declared = declare(folder, asked, {head: each.key for head, each in metrics.items()},
                                     finished(folder, comparison))
-        for warning in comparison.cohort.warnings:
+        for warning in (*comparison.cohort.warnings,
+                        *recipe_findings(comparison.reference.plan, comparison.cohort.description)):
             console.note(warning.render())
         for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
             console.line(text)

@@ -168,24 +168,27 @@ def _clash(node: PlannedNode, lane: Lane) -> Diagnostic | None:
 def _lost_mask(call: Call, span: Span, path: str) -> list[Diagnostic]:
     """Whether the result has a number of tokens that varies, and no mask that says so: its shape would be a wrong one.
 
-    Checked with one more token for each input of masked tokens, and not where there are items, which take long.
+    Checked with one token less for each input of masked tokens, since some networks take no more than so many; with one
+    more where an input has a single one. Not where there are items, which take long.
     """
     masked = [shape for shape in call.shapes if isinstance(shape, MaskedTokens)]
     if not masked or any(shape.layout == ITEMS for shape in masked):
         return []
-    more = [replace(shape, sizes=(shape.positions + 1, shape.width)) if isinstance(shape, MaskedTokens) else shape
-            for shape in call.shapes]
+    step = 1 if any(shape.positions < 2 for shape in masked) else -1
+    other = [replace(shape, sizes=(shape.positions + step, shape.width)) if isinstance(shape, MaskedTokens) else shape
+             for shape in call.shapes]
     parts = [shape for _, shape in members(call.output)]
     wider = [sum(isinstance(part, str) for part in shape.of) if isinstance(shape, MaskedTokens) else 0
              for shape in parts]
-    planned = tuple((BATCH, shape.sizes[0] + extra, *shape.sizes[1:]) if shape.sizes else ()
+    planned = tuple((BATCH, shape.sizes[0] + step * extra, *shape.sizes[1:]) if shape.sizes else ()
                     for shape, extra in zip(parts, wider, strict=True))
-    seen = probe(call, path, more)
+    seen = probe(call, path, other)
     if planned == seen.shapes:
         return []
+    gave, said = ("; ".join(str(list(shape)) for shape in shapes) for shapes in (seen.shapes, planned))
     return [Diagnostic("rule-disagrees", f"the output of {call.component.id} has no mask", span,
-                       why=f"with one more token it gives {'; '.join(str(list(shape)) for shape in seen.shapes)}, and "
-                       f"its rule '{call.component.parsed}' says {'; '.join(str(list(shape)) for shape in planned)}",
+                       why=f"with one token {'more' if step > 0 else 'less'} it gives {gave}, and its rule "
+                       f"'{call.component.parsed}' says {said}",
                        fix="report it to the plugin's author; with_width and joined_tokens give masked shapes")]
 
 

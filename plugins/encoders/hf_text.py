@@ -201,7 +201,7 @@ def features(config: HfTextConfig, inputs: Sequence[TensorShape]) -> TensorShape
 
 component = Encoder("hf_text", HfTextConfig, HfText, rule="text: B text[n] _", output=features, category="text",
                     paper="doi:10.18653/v1/2020.emnlp-demos.6", needs=("transformers>=5.18",),
-                    exceptions={"waits": "windows that hold no text are not encoded, and how many do is a value"},
+                    exceptions={"waits: boolean index": "windows without text are not encoded; how many is a value"},
                     probes=Probes(values={"config": [_EXAMPLE]}, together=[
                         {"config": _EXAMPLE}, {"config": _MODERN},
                         {"config": _EXAMPLE, "pool": "mean_last", "last": 2}]))

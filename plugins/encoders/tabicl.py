@@ -265,7 +265,7 @@ component = Encoder(
         own=("rows", "classes", "numbers", "parts", "vectors", "count", "fitted"),
         sizes=lambda inputs, meta: [[inputs[0][-1]]])},
     exceptions={
-        "waits": "the number of cases of the context is a value",
+        "waits: item": "the number of cases of the context is a value", "waits: boolean index": "the same",
         "device": "the number of cases of the context is a value", "compile": "the same", "export": "the same",
         "dtype": "the package's embedding of classes is in single precision",
         "variance": "the package starts every block as an identity, so that summary tokens have read nothing; "

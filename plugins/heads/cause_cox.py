@@ -124,6 +124,7 @@ class CauseCox(nn.Module):
 
 component = Head("cause_cox", CauseCoxConfig, CauseCox, rule="features: B _ -> B {causes}", task="competing_risks",
                  names="columns", cases="risk_set", category="survival", paper="doi:10.2307/2530374",
-                 exceptions={"waits": "risk sets are made of the distinct times of a batch, whose number is a value"},
+                 exceptions=dict.fromkeys(("waits: item", "waits: unique"),
+                                          "risk sets are made of a batch's distinct times, whose number is a value"),
                  probes=Probes(sizes=[((2,),)], values={"hidden": [[16]]}, together=[
                      {"horizons": [12, 24], "causes": ["relapse", "death"]}]))

@@ -171,6 +171,7 @@ class Cox(nn.Module):
 
 component = Head("cox", CoxConfig, Cox, rule="features: B _ -> B 1", task="survival", names="horizons",
                  cases="risk_set", category="survival", paper="arXiv:1606.00931", claims=("onnx",),
-                 exceptions={"waits": "risk sets are made of the distinct times of a batch, whose number is a value"},
+                 exceptions=dict.fromkeys(("waits: item", "waits: unique"),
+                                          "risk sets are made of a batch's distinct times, whose number is a value"),
                  probes=Probes(sizes=[((1,),)], values={"hidden": [[16]]}, together=[
                      {"horizons": [12, 24, 60]}, {"risk_set": "bank", "bank": 8}]))

@@ -68,6 +68,6 @@ class CoxStrata(Cox):
 component = Head("cox_strata", CoxConfig, CoxStrata, rule="features: B _, stratum: B _ -> B 2", task="survival",
                  names="horizons", cases="risk_set", category="survival", paper="doi:10.1002/9781118032985",
                  exceptions={"gradients: input:stratum": "a stratum is not learned from, and chooses a baseline",
-                             "waits": "there is a risk set for each stratum of a batch, whose number is a value"},
+                             "waits: unique": "there is a risk set for each stratum, whose number is a value"},
                  probes=Probes(sizes=[((1,), (3,))], values={"hidden": [[16]]}, together=[
                      {"horizons": [12, 24, 60]}, {"risk_set": "bank", "bank": 8}]))

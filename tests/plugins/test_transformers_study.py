@@ -13,6 +13,7 @@ import pytest
 import torch
 from fusionkit_plugins.encoders.hf_text import HfText
 from fusionkit_plugins.encoders.hf_vision import HfVision
+from recorded import GOLDEN as RECORDED
 from safetensors.torch import load_file, save_file
 from small_study import description, train, write_files
 from small_study import without_plots as without_plots
@@ -26,7 +27,7 @@ from fusionkit.interface import compare
 from fusionkit.network.folder import load
 from fusionkit.pretrained.folder import WeightsFolder
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "encoders"
+GOLDEN = RECORDED / "encoders"
 GRAPH = """\
 fusionkit: 1
 name: report

@@ -18,7 +18,7 @@ from small_study import without_plots as without_plots
 import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.data.description import describe
-from fusionkit.errors import DataError, Diagnostic
+from fusionkit.errors import DataError, Diagnostic, RunError
 from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.shapes.layouts import Image, Volume
 
@@ -198,3 +198,20 @@ def test_the_licence_stands_in_build_in_the_run_and_in_its_report(
     page = next(run.rglob("*.html")).read_text()
     assert "node seen starts from uni, from OWNER/NAME: CC-BY-NC-ND-4.0, gated, no commercial use" in page
     assert "which this network inherits" in page
+
+
+def test_a_comparison_tells_it_before_it_trains(tiles: Path, monkeypatch: pytest.MonkeyPatch,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    def stops(*args: object, **keywords: object) -> None:
+        raise RunError("nothing is trained here")
+
+    monkeypatch.setattr("fusionkit.interface.compare.train_all", stops)
+    (tiles / "data.yaml").write_text((tiles / "data.yaml").read_text().replace("fit: crop", "fit: stretch"))
+    graph = (tiles / "graph.yaml").read_text().replace(
+        "  y: {use: head.classify, from: seen,",
+        "  both: {use: fusion.mean, from: [seen, seen]}\n  y: {use: head.classify, from: both,")
+    (tiles / "graph.yaml").write_text(graph)
+    main(["compare", str(tiles / "graph.yaml"), str(tiles / "data.yaml"), "--node", "both", "--with", "fusion.sum",
+          "-o", str(tiles / "out")])
+    told = capsys.readouterr().err
+    assert "input 'tile' has crop none ('fit: stretch')" in told and "nothing is trained here" in told

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recorded import GOLDEN as RECORDED
 
 from fusionkit.data.batch import collate
 from fusionkit.data.cohort import Cohort
@@ -15,7 +16,7 @@ from fusionkit.data.description import describe
 from fusionkit.data.loading import InputNeed, load_cohort
 from fusionkit.errors import DataError
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "encoders" / "ehr_grid.npz"
+GOLDEN = RECORDED / "encoders" / "ehr_grid.npz"
 TOKENS = InputNeed((None, None), optional=True, masked=True, layout="tokens")
 SERIES = InputNeed((None, None), optional=True, masked=True, layout="series")
 KNOWN = "names: {GCS: {kind: category, values: [3, 4, 15], normal: 15}, HR: {normal: 86}, Temp: {normal: 36.6}}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from fusionkit_plugins.readers.text import TextOptions, gather
+from recorded import GOLDEN as RECORDED
 
 from fusionkit.data.batch import collate
 from fusionkit.data.cohort import Cohort
@@ -18,7 +19,7 @@ from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import DataError
 from fusionkit.reading import CohortCases, Sequences
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "encoders"
+GOLDEN = RECORDED / "encoders"
 TOKENIZER = GOLDEN / "text_tokenizer.json"
 TEXTS = json.loads((GOLDEN / "text_tokens.json").read_text(encoding="utf-8"))
 

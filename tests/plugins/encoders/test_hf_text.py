@@ -10,15 +10,17 @@ import pytest
 import torch
 from fusionkit_plugins.blocks.transformers_models import TEXT
 from fusionkit_plugins.encoders.hf_text import HfText, HfTextConfig
+from recorded import GOLDEN as RECORDED
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import fusionkit
 from fusionkit.api import ComponentError, MaskedText
 from fusionkit.conversion.verification.reading import read_fixture
 from fusionkit.errors import GraphError
 from fusionkit.pretrained.folder import WeightsFolder
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "encoders"
+GOLDEN = RECORDED / "encoders"
 SMALL = {"hidden_size": 12, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 20, "vocab_size": 41,
          "max_position_embeddings": 23}
 KINDS = {
@@ -136,6 +138,17 @@ def refusal(options: dict[str, Any], tokens: int = 11, words: int = 41) -> Compo
     with pytest.raises(ComponentError) as caught:
         net(options, tokens, words)
     return caught.value
+
+
+def test_a_text_may_have_as_many_tokens_as_the_network_has_positions() -> None:
+    graph = {"fusionkit": 1, "inputs": {"note": {"text": 23, "vocabulary": 41}},
+             "nodes": {"read": {"use": "encoder.hf_text", "from": "note",
+                                "with": {"config": {"model_type": "bert", **SMALL}}},
+                       "kind": {"use": "head.classify", "from": "read", "with": {"classes": ["a", "b"]}}}}
+    assert fusionkit.plan(graph).node("read").values[0].shape.width == 12
+    graph["inputs"] = {"note": {"text": 24, "vocabulary": 41}}
+    with pytest.raises(GraphError, match="up to 24 tokens"):
+        fusionkit.plan(graph)
 
 
 def test_what_cannot_be_is_refused_with_the_reason() -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from fusionkit_plugins.encoders.hf_vision import HfVision, HfVisionConfig
+from recorded import GOLDEN as RECORDED
 from torch import Tensor
 
 from fusionkit.api import ComponentError, Image
 from fusionkit.conversion.verification.case import Fixture
 from fusionkit.conversion.verification.reading import read_fixture
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "encoders"
+GOLDEN = RECORDED / "encoders"
 SMALL = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,13 @@ from fusionkit_plugins.encoders.mtand import MTAND, MTANDConfig
 from fusionkit_plugins.encoders.strats import Strats, StratsConfig
 from fusionkit_plugins.encoders.transformer import Transformer, TransformerConfig
 from networks import build
+from recorded import GOLDEN as RECORDED
 from torch import Tensor, nn
 
 from fusionkit.api import Events, MaskedEvents, MaskedSeries, MaskedTokens, Series
 from fusionkit.conversion.verification.state_form import filled
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "encoders"
+GOLDEN = RECORDED / "encoders"
 
 
 def recorded(name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
