@@ -45,7 +45,8 @@ class PMRConfig(EpochWindow):
 
 
 class PMR(TrainingMethod):
-    """The history has how far each modality is ahead, in columns `method_ratio_NAME`."""
+    """The history has how far each modality is ahead, in columns `method_ratio_NAME`, and its loss, `method_loss_NAME`.
+    """
 
     config: PMRConfig
 
@@ -94,6 +95,8 @@ class PMR(TrainingMethod):
             own = of_the_true_class(distances.log_softmax(1), targets)[rows]
             near[name] = float(own.detach().exp().double().mean()) if len(own) else 0.0
             terms[name] = -own.sum() / max(view.rows[head], 1)
+            if len(own):
+                view.log(f"loss_{name}", float(-own.detach().double().mean()))
         total = torch.stack(list(losses.values())).sum()
         for name, term in terms.items():
             ratio = _ratio(near, name)

@@ -190,6 +190,8 @@ def test_prototypes_and_gradients_of_pmr_are_those_of_the_release(name: str, tmp
     assert all(part.training for part in stepper.network.modules())
     found, logged = gradients(stepper, batch(case["input0"], case["input1"], case["labels"]), 0, 0)
     assert logged["ratio_audio"] == pytest.approx(float(case["out_ratio_audio"]), rel=1e-5)
+    for modality in INPUTS:
+        assert logged[f"loss_{modality}"] == pytest.approx(float(case[f"out_loss_proto_{modality[0]}"]), rel=1e-5)
     near(found, case, "out_grad__")
 
 
