@@ -52,7 +52,7 @@ class HeadScores(nn.Module):
             self.call(number, step, state)
         raw = state.slots[self.model.outputs[self.head.name]].float()
         if raw.shape != (len(raw), len(self.head.names)):
-            raw = self.model.decoded(self.head.name, raw)
+            raw = self.model.decode_output(self.head.name, raw)
         return raw  # type: ignore[no-any-return]  # slots are untyped
 
     def call(self, number: int, step: ModuleCall, state: Begun) -> None:

@@ -12,6 +12,6 @@ RESERVED = frozenset(
     register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
     register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
     set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad plan begin
-    advance results results_at split head decoded priors listing validity outputs program hold
+    advance results results_at split head decode_output class_priors listing validity outputs program hold
     """.split()  # noqa: SIM905 - sixty quoted names in a column would hide what this is
 )

@@ -83,7 +83,7 @@ class OnePass:
             heads: dict[str, Any] = {name: self.model.head(name) for name in self.tasks}
             self.curves = {name: _curves(head, given[name].float()) for name, head in heads.items()
                            if len(getattr(head, "curve_times", ()))}
-            return {name: self.model.decoded(name, given[name].float()) for name in heads}
+            return {name: self.model.decode_output(name, given[name].float()) for name in heads}
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Not available: use a `Sampler` for samples."""
@@ -246,7 +246,7 @@ class BatchRun:
 
     def _decoded(self, slots: Sequence[Any]) -> dict[str, Tensor]:
         model = self.sampler.model
-        return {head.name: model.decoded(head.name, slots[model.outputs[head.name]].float())
+        return {head.name: model.decode_output(head.name, slots[model.outputs[head.name]].float())
                 for head in model.plan.heads}
 
     def _told(self, slots: Sequence[Any]) -> Told:

@@ -29,9 +29,9 @@ def load(
     """A network that `fusionkit build -o` or a training run wrote to a folder, in evaluation mode.
 
     Of a run that trained several, `network` is the number of the one to load, counted from 0; without it the first is
-    loaded, with a warning: the run predicts by the mean of all. `model.decoded(head, output)` corrects probabilities
-    for balanced sampling, which the head's own `decode` does not. Your own components come from the Python files
-    `plugins`, or as `components`; `registry` replaces the installed components and both of these.
+    loaded, with a warning: the run predicts by the mean of all. `model.decode_output(head, output)` corrects
+    probabilities for balanced sampling, which the head's own `decode` does not. Your own components come from the
+    Python files `plugins`, or as `components`; `registry` replaces the installed components and both of these.
     Raises: GraphError if it is not such a folder, has no such network, or needs a plugin that is not installed.
     """
     from fusionkit.inference.ensemble import MEMBERS, member_folder

@@ -66,8 +66,8 @@ class FusionModel(nn.Module):
     file will set, so that no pretrained weights are fetched for them. `modules` are those of existing nodes, for
     networks that share a part.
 
-    `priors` are factors of the classes of heads that training drew in other shares than they have: `decoded` multiplies
-    by them. They belong to the run, not to the weights.
+    `class_priors` are factors of the classes of heads that training drew in other shares than they have:
+    `decode_output` multiplies by them. They belong to the run, not to the weights.
     """
 
     def __init__(self, plan: Plan, seed: int = 0, weights_follow: bool | Collection[str] = False,
@@ -85,7 +85,7 @@ class FusionModel(nn.Module):
             made = (modules or {}).get(node.name)
             module = make_node(node, seed, follow) if made is None else made
             self.add_module(node.name, module.requires_grad_(False) if node.node.freeze else module)
-        self.priors: Mapping[str, Sequence[float]] = {}
+        self.class_priors: Mapping[str, Sequence[float]] = {}
         self._frozen = [node.name for node in plan.nodes if node.node.freeze]
         self._program = self._schedule([node.name for node in plan.nodes])
         self._read = {value.name for value in plan.inputs}
@@ -201,13 +201,13 @@ class FusionModel(nn.Module):
         module = self._modules[name]
         return module[-1] if isinstance(module, Chain) else module
 
-    def decoded(self, name: str, output: Tensor) -> Tensor:
+    def decode_output(self, name: str, output: Tensor) -> Tensor:
         """What a head predicts from its output: (B, K); of classes, corrected for the shares in which they were drawn.
         """
         found: Tensor = self.head(name).decode(output)
-        if name not in self.priors:
+        if name not in self.class_priors:
             return found
-        shares = found * told(self.priors[name], found.device, found.dtype)
+        shares = found * told(self.class_priors[name], found.device, found.dtype)
         return shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
 
     def _leading_to(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:

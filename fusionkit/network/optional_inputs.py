@@ -44,7 +44,7 @@ def all_optional(model: FusionModel, registry: Registry) -> FusionModel:
     sizes = {value.name: value.shape.sizes for value in plan.inputs}
     made = FusionModel(infer(resolve_tree(tree, registry), witness, sizes), weights_follow=True)
     made.load_state_dict(model.state_dict(), assign=True)
-    made.priors = model.priors
+    made.class_priors = model.class_priors
     return made.eval()
 
 
@@ -66,7 +66,7 @@ def answers(model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[s
     outputs = model(inputs, masks if not all(bool(mask.all()) for mask in masks.values()) else None, valid)
     everyone = torch.ones(len(next(iter(inputs.values()))), dtype=torch.bool)
     validity = model.validity(masks, valid)
-    return {head.name: Answer(model.decoded(head.name, outputs[head.name].float()).float(),
+    return {head.name: Answer(model.decode_output(head.name, outputs[head.name].float()).float(),
                               everyone.to(outputs[head.name].device) if validity[head.name] is None
                               else validity[head.name])  # type: ignore[arg-type]  # not None, as just checked
             for head in model.plan.heads}

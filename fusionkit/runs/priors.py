@@ -59,7 +59,7 @@ def prior_shifts(plan: Plan, cohort: Cohort, rows: Sequence[int], settings: Trai
 def correct_priors(models: Iterable[FusionModel], shifts: Mapping[str, PriorShift]) -> None:
     """Have the networks correct the probabilities of these heads."""
     for model in models:
-        model.priors = {name: shift.ratios for name, shift in shifts.items()}
+        model.class_priors = {name: shift.ratios for name, shift in shifts.items()}
 
 
 def recorded_priors(about: Mapping[str, Any], plan: Plan) -> dict[str, PriorShift]:

@@ -62,7 +62,7 @@ class ShaSpec(nn.Module):
 
     Missing inputs: a modality is present if both its inputs are. Rows with nothing present give zeros.
 
-    Raises: ComponentError if the widths differ, or if the number of inputs is odd.
+    Raises: ComponentError if the number of inputs is odd. They have one width, and there are two modalities or more.
     """
 
     def __init__(self, config: ShaSpecConfig, inputs: Sequence[TensorShape]) -> None:
@@ -72,17 +72,19 @@ class ShaSpec(nn.Module):
         self.compose = nn.Linear(2 * width, width)
         self.tell = nn.Linear(width, count)
 
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, shared: Tensor, specific: Tensor, shared_2: Tensor, *others: Tensor,
+                present: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """The composed features and both losses."""
+        features = (shared, specific, shared_2, *others)
         if present is None:
             present = torch.ones(features[0].shape[0], len(features), dtype=torch.bool, device=features[0].device)
         present_BM = present[:, 0::2] & present[:, 1::2]
-        shared, specific = fill_absent(features[0::2], present_BM), fill_absent(features[1::2], present_BM)
-        generated_Bh = self._generated(shared, present_BM)
+        common, own = fill_absent(features[0::2], present_BM), fill_absent(features[1::2], present_BM)
+        generated_Bh = self._generated(common, present_BM)
         composed = [(s + self.compose(torch.cat([s, p], 1))).where(here_B.unsqueeze(1), generated_Bh)
-                    for s, p, here_B in zip(shared, specific, present_BM.unbind(1), strict=True)]
+                    for s, p, here_B in zip(common, own, present_BM.unbind(1), strict=True)]
         joined = torch.cat(composed, 1) if self.config.output == "concat" else torch.stack(composed).mean(0)
-        distance, told = self.losses(shared, specific, present_BM)
+        distance, told = self.losses(common, own, present_BM)
         return zero_empty(joined, present_BM), self.config.shared * distance, self.config.domain * told
 
     def _generated(self, shared: Sequence[Tensor], present_BM: Tensor) -> Tensor:
@@ -120,15 +122,7 @@ def _sizes(inputs: Sequence[TensorShape]) -> tuple[int, int]:
     if len(inputs) % 2:
         raise ComponentError(f"it takes pairs of shared and specific features, but {len(inputs)} inputs are given",
                              fix="give two for each modality: shared, specific, shared, specific ...")
-    if len(inputs) < 4:
-        raise ComponentError("it needs two modalities, and two inputs are the features of one",
-                             fix="give a shared and a specific feature of each modality")
-    widths = {shape.width for shape in inputs}
-    if len(widths) > 1:
-        raise ComponentError(f"its inputs have {' and '.join(map(str, sorted(widths)))} features",
-                             why="the shared features of one modality stand for those of another",
-                             fix="bring them to one width with an `encoder.project`")
-    return widths.pop(), len(inputs) // 2
+    return inputs[0].width, len(inputs) // 2
 
 
 def _output(config: ShaSpecConfig, inputs: Sequence[TensorShape]) -> Shape:
@@ -161,8 +155,8 @@ def _replay(module: ShaSpec, inputs: Sequence[Tensor], case: Recorded) -> Mappin
 
 
 component = Fusion(
-    "shaspec", ShaSpecConfig, ShaSpec, rule="*features: B _", output=_output, absent="drop",
-    category="missing modality", paper="arXiv:2307.14126",
+    "shaspec", ShaSpecConfig, ShaSpec, rule="shared: B h, specific: B h, shared_2: B h, *others: B h", output=_output,
+    absent="drop", category="missing modality", paper="arXiv:2307.14126",
     probes=Probes(sizes=[((5,), (5,), (5,), (5,)), ((3,),) * 6]),
     reference={"release": Release(names={"compose": "compos_layer.conv", "tell": "dom_classifier"}, read=_read,
                                   replay=_replay)},

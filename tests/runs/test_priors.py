@@ -61,10 +61,10 @@ def test_a_loaded_network_corrects_and_its_head_does_not(study: Path) -> None:
     model = fusionkit.load(study / "run")
     with torch.inference_mode():
         output = model({"table": torch.tensor([[0.0], [1.0], [2.5]])})["result"]
-        plain, corrected = model.head("result").decode(output), model.decoded("result", output)
+        plain, corrected = model.head("result").decode(output), model.decode_output("result", output)
     odds = (corrected[:, 1] / corrected[:, 0]) / (plain[:, 1] / plain[:, 0])
     assert odds.tolist() == pytest.approx([1 / 9] * 3, rel=1e-4)
-    assert all_optional(model, discover()).priors == {"result": pytest.approx((1.8, 0.2))}
+    assert all_optional(model, discover()).class_priors == {"result": pytest.approx((1.8, 0.2))}
     made = fusionkit.evaluate(study / "run", output=study / "again", quiet=True)
     assert (study / "again" / "predictions.csv").read_text() == (study / "run" / "predictions.csv").read_text()
     assert abs(made.reports[0].metrics["intercept"].value or 9) < 0.5

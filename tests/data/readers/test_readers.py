@@ -20,6 +20,7 @@ def test_every_reader_has_described_frozen_options_and_its_functions(name):
              "mask_statistics": {"of": "ct", "mask": "{id}"},
              **dict.fromkeys(("events", "grid", "steps"), dict.fromkeys(
                  ("table", "by", "time", "name", "value", "index"), "x"))}
+    whole["grid"] = whole["grid"] | {"window": ["-2h", "0h"]}
     given = whole.get(name, {"path": "{id}"} if reader.files else {"numeric": ["age"]})
     shape = reader.shape(options(**given))
     assert shape is None or all(size is None or size > 0 for size in shape)
