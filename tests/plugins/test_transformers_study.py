@@ -84,6 +84,8 @@ def study(folder: Path, graph: str = GRAPH) -> Path:
 
 def test_a_run_has_the_names_of_the_files_and_needs_no_other_folder(tmp_path: Path) -> None:
     run = train(study(tmp_path))
+    read = json.loads((run / "run.json").read_text())["input_counts"]["note"]
+    assert read == {"texts": sum(bool(NOTES[n % 4]) for n in range(18)), "texts_cut": 0, "tokens_not_read": 0}
     kept, bert = load_file(run / "model.safetensors"), load_file(tmp_path / "weights" / "bert" / "model.safetensors")
     of_text = {name.removeprefix("told."): value for name, value in kept.items() if name.startswith("told.")}
     assert of_text.keys() == bert.keys() - {name for name in bert if name.startswith("pooler.")}
