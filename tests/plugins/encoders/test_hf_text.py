@@ -99,6 +99,19 @@ def test_a_lacking_layer_a_pickled_file_and_half_precision(tmp_path: Path) -> No
                                                     if name.startswith("bert.")}
 
 
+def test_shards_that_the_library_wrote_are_one_network(tmp_path: Path) -> None:
+    theirs = folder_of("bert", tmp_path / "whole")
+    wanted = net({"folder": WeightsFolder.at(tmp_path / "whole")}).state_dict()
+    theirs.save_pretrained(tmp_path, max_shard_size="3KB")
+    shards = sorted(tmp_path.glob("model-*.safetensors"))
+    found = net({"folder": WeightsFolder.at(tmp_path)}).state_dict()
+    assert len(shards) > 3 and all(torch.equal(found[name], value) for name, value in wanted.items())
+    for lost in shards[1:3]:
+        lost.unlink()
+    with pytest.raises(GraphError, match=rf"lacks 2 of {len(shards)} shards: {shards[1].name}, {shards[2].name} "):
+        net({"folder": WeightsFolder.at(tmp_path)})
+
+
 @pytest.mark.parametrize("join", ["mean", "max"])
 def test_windows_are_read_apart_and_joined(join: str) -> None:
     options: dict[str, Any] = {"config": {"model_type": "bert", **SMALL}}
