@@ -26,6 +26,7 @@ from fusionkit.conversion.verification.reading import read_fixture
 from fusionkit.interface import compare
 from fusionkit.network.folder import load
 from fusionkit.pretrained.folder import WeightsFolder
+from fusionkit.runs.setup import set_up
 
 GOLDEN = RECORDED / "encoders"
 GRAPH = """\
@@ -120,13 +121,18 @@ def test_in_a_comparison_each_film_and_each_report_is_encoded_once(tmp_path: Pat
 
         monkeypatch.setattr(kind, "forward", count)
     monkeypatch.setattr(compare, "_write", tables.write_tables)
-    folder = study(tmp_path)
+    windows = GRAPH.replace("window: 8}}", "window: 8, join: tokens}}\n"
+                            "  said: {use: fusion.attention_pool, from: told}")
+    folder = study(tmp_path, windows.replace("[seen, told]", "[seen, said]"))
     assert main(["compare", str(folder / "graph.yaml"), str(folder / "data.yaml"), "--node", "both", "--with",
                  "fusion.sum,fusion.gmu{width: 5}", "--reuse", "features", "--epochs", "2", "--set",
                  "nodes.seen.with.pool=mean", "-o", str(tmp_path / "out"), "--no-baselines"]) == 0
     # Once for all networks and epochs; and again for the batches that are compared with what is kept.
     assert all(18 <= count < 3 * 18 for count in counted.values())
-    assert len(list((tmp_path / "out" / "features").glob("*.npy"))) == 2
+    kept = sorted(np.load(file).shape for file in (tmp_path / "out" / "features").glob("*.npy"))
+    tokens = [len(array) for array in set_up(folder / "graph.yaml", folder / "data.yaml").cohort.gathered["note"].arrays
+              if array is not None]
+    assert kept == [(18, 16), (sum(-(-count // 8) for count in tokens), 16)] and max(tokens) > 8
 
 
 def test_the_towers_of_an_open_clip_file_are_two_folders(tmp_path: Path) -> None:

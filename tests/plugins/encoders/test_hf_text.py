@@ -112,7 +112,7 @@ def test_shards_that_the_library_wrote_are_one_network(tmp_path: Path) -> None:
         net({"folder": WeightsFolder.at(tmp_path)})
 
 
-@pytest.mark.parametrize("join", ["mean", "max"])
+@pytest.mark.parametrize("join", ["mean", "max", "tokens"])
 def test_windows_are_read_apart_and_joined(join: str) -> None:
     options: dict[str, Any] = {"config": {"model_type": "bert", **SMALL}}
     windowed = net({**options, "window": 4, "join": join, "chunk": 2}, tokens=150)
@@ -123,7 +123,13 @@ def test_windows_are_read_apart_and_joined(join: str) -> None:
         parts = [[plain(ids[row : row + 1, start : min(start + 4, count)])[0] for start in range(0, count, 4)]
                  for row, count in enumerate((11, 6))]
         wanted = [torch.stack(part).mean(0) if join == "mean" else torch.stack(part).amax(0) for part in parts]
+        one = windowed(ids[:, :3], valid[:, :3])
         alone = net({**options, "pool": "tokens"})(ids[:1, 4:8])
+    if join == "tokens":
+        assert found.shape == (3, 3, 12) and one.shape == (3, 1, 12) and not found[1, 2].any() and not found[2].any()
+        found = torch.cat([found[0], found[1, :2]])
+        assert torch.allclose(found, torch.cat([torch.stack(part) for part in parts]), atol=1e-6)
+        return
     assert torch.allclose(found[:2], torch.stack(wanted), atol=1e-6) and not found[2].any()
     assert torch.allclose(states[:1, 4:8], alone, atol=1e-6) and not states[~valid].any()
 
