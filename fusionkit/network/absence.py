@@ -52,7 +52,7 @@ def tokens_valid(of: TokenAxis, valid: Valid) -> Tensor:
 
 def _of_windows(mask_BN: Tensor, size: int) -> Tensor:
     padded = torch.nn.functional.pad(mask_BN, (0, -mask_BN.shape[1] % size))
-    return padded.unflatten(1, (-1, size)).any(2)
+    return padded.reshape(padded.shape[0], padded.shape[1] // size, size).any(2)
 
 
 @dataclass(frozen=True)
