@@ -73,7 +73,7 @@ def export_networks(source: Source, folder: Path, form: Form, batch_size: int) -
     given = _traced_with(source.cases, inputs)
     heads = heads_of(networks, given)
     programs = [traced(network, given) for network in networks]
-    made = [_converted(program, model) if form == "onnx" else program for program in programs]
+    made: list[Any] = [_converted(program, model) if form == "onnx" else program for program in programs]
     names = tuple(f"network{f'-{place}' if place else ''}.{_ENDING[form]}" for place in range(len(made)))
     record = Exported(
         name=model.plan.name, form=form, fusionkit=__version__, torch=torch.__version__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -116,7 +117,7 @@ class NamedHead:
         return HeadTarget(self.task, self.names, None, len(self.names), True, self.declared_task)
 
 
-def is_exported(folder: str | Path) -> bool:
+def is_exported(folder: str | PathLike[str]) -> bool:
     """Whether a folder holds an exported network."""
     return (Path(folder) / EXPORTED).is_file()
 

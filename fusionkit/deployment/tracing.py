@@ -105,7 +105,7 @@ def traced(network: DecodedNetwork, given: Mapping[str, Tensor]) -> Program:
 
 def not_exportable(model: FusionModel, error: BaseException) -> GraphError:
     """The refusal of a network that a tracer or a converter cannot take, with its innermost reason."""
-    cause, notes = error, []
+    cause, notes = error, list[str]()
     while True:
         notes += getattr(cause, "__notes__", [])
         if cause.__cause__ is None:

@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from fusionkit.components.component import Component
 from fusionkit.deployment.export import TOLERANCE, Source, check_packages, export_networks, measure_parity
 from fusionkit.deployment.exported import open_exported
@@ -110,7 +112,7 @@ def _compared(opened: OpenedRun) -> tuple[Source, Mapping[str, HeadResult], Mapp
     settings = replace(opened.settings(), precision="fp32", device="cpu")
     networks = list(opened.models)
     every = [predict(network, cases, None, settings) for network in networks]
-    plain = {name: replace(first, values=sum(each[name].values for each in every) / len(every))
+    plain = {name: replace(first, values=np.mean([each[name].values for each in every], axis=0))
              for name, first in every[0].items()}
     random = None if method is None or method.step.use == "uncertainty.none" else predict(
         opened.models, cases, method, settings)
