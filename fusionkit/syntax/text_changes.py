@@ -65,7 +65,8 @@ def proven(text: str, changes: Sequence[Change], wanted: Any) -> tuple[Change, .
 
 def comments(text: str) -> list[str]:
     """The comments of a text that is YAML."""
-    found, at = [], 0
+    found: list[str] = []
+    at = 0
     ends = [(token.start_mark.index, token.end_mark.index) for token in yaml.scan(text, Loader=_LOADER)]
     for start, end in [*ends, (len(text), len(text))]:
         found.extend(part.rstrip() for part in re.findall(r"#[^\r\n]*", text[at:start]))
