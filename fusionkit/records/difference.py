@@ -72,7 +72,9 @@ def difference(first: Plain, second: Plain) -> GraphDifference:
     Nodes are matched by name. One that is equal but for its name is renamed, and what reads it is not changed by that.
     """
     renamed = _renamed(first, second)
-    added, gone, changed = [], [], {}
+    added: list[str] = []
+    gone: list[str] = []
+    changed: dict[str, tuple[Change, ...]] = {}
     for section in ("inputs", "nodes"):
         old, new = _section(first, section), _section(second, section)
         by_name = {renamed.get(name, name): entry for name, entry in old.items()}
@@ -83,8 +85,9 @@ def difference(first: Plain, second: Plain) -> GraphDifference:
                 found = tuple(changes(_reads(entry, renamed), _reads(new[name], {})))
                 if found:
                     changed[name] = found
-    rest = [{key: value for key, value in graph.items() if key not in ("inputs", "nodes")} for graph in (first, second)]
-    return GraphDifference(tuple(added), tuple(gone), renamed, changed, tuple(changes(*rest)))
+    rest, other = ({key: value for key, value in graph.items() if key not in ("inputs", "nodes")}
+                   for graph in (first, second))
+    return GraphDifference(tuple(added), tuple(gone), renamed, changed, tuple(changes(rest, other)))
 
 
 def _section(graph: Plain, name: str) -> Plain:
