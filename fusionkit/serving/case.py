@@ -36,7 +36,7 @@ class ReadCase:
     warnings: tuple[Diagnostic, ...]
 
 
-class CaseReader:
+class UploadReader:
     """Reads requests as cases of the data that a network was trained on.
 
     Raises: GraphError with `not-served` for inputs that a request cannot hold.
