@@ -70,7 +70,7 @@ def test_the_variables_of_the_benchmarks_are_the_columns_of_the_graph(tmp_path: 
     data.write_text(table[:start] + "".join(line[4:] for line in block[1].splitlines(True)) + table[end:])
     chart = tmp_path / "chart.csv"
     chart.write_text(chart.read_text().replace("heart rate", "Heart Rate").replace("GCS", "Glascow coma scale total"))
-    setup = set_up("medfuse", data, SMALL)
+    setup = set_up("medfuse", data, ["inputs.ehr.max=32", *SMALL])
     found = setup.cohort.gathered["ehr"]
     assert setup.cohort.sizes["ehr"] == (26, 76) and found.counts["not_named"] == 10  # lactate
     first = dict(zip(found.names, found.arrays[0][0].tolist(), strict=True))
