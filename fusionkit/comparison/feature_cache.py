@@ -235,7 +235,7 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
     if isinstance(item, ColumnInput):
         return hashlib.sha256(item.vectors.tobytes() + item.present.tobytes()).hexdigest()
     if isinstance(item, SequenceInput):
-        return [None if (tensor := item.tensors[row]) is None else hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+        return [None if (array := item.arrays[row]) is None else hashlib.sha256(array.tobytes()).hexdigest()
                 for row in cases.rows]
     if isinstance(item, PositionsInput):
         return [None if (found := item.positions.by_row[row]) is None else hashlib.sha256(found.tobytes()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.components.failures import component_failed
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
+from fusionkit.graph.owners import owned
 from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
 from fusionkit.network.recurrent_costs import FewSteps
@@ -47,7 +48,8 @@ class Measurement:
 
     shapes: tuple[tuple[int, ...], ...]
     single: bool
-    module: nn.Module
+    parameters: int
+    trainable: int
     multiply_adds: int
     activation_bytes: int
 
@@ -78,7 +80,10 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
     single = isinstance(result, Tensor)
     parts = (result,) if single else tuple(result)
     given = tuple(tuple(part.shape) for part in parts)
-    return Measurement(given, single, module, operations // 2 // BATCH, held // BATCH)
+    counts = [(weight.numel(), weight.requires_grad) for weight in module.parameters()]
+    return Measurement(given, single, sum(count for count, _ in counts),
+                       sum(count for count, learns in counts if learns),
+                       operations // 2 // BATCH, held // BATCH)
 
 
 @contextmanager
@@ -96,34 +101,45 @@ def _untrained(module: nn.Module) -> Iterator[None]:
 
 def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:
     """The shape of a component's actual output: a tuple has the named outputs f1, f2, ..."""
-    call = Call(use.component, use.config, tuple(("", shape) for shape in shapes), Bundle(()))
-    seen = probe(call)
+    return shape_seen(probe(Call(use.component, use.config, tuple(("", shape) for shape in shapes), Bundle(()))))
+
+
+def shape_seen(seen: Measurement) -> Shape:
+    """The shape of an output that has been seen."""
     given = [shape_of(sizes[1:]) for sizes in seen.shapes]
     return given[0] if seen.single else Bundle(tuple((f"f{i}", shape) for i, shape in enumerate(given, 1)))
 
 
-def measure(plan: Plan) -> Plan:
-    """The plan with the cost of every node, with each rule verified against its module.
+class Prober(Protocol):
+    """Runs a component once: `probe`, or one that remembers what it has seen."""
+
+    def __call__(self, call: Call, path: str = ..., on: Sequence[TensorShape] | None = ...) -> Measurement:
+        """What `probe` gives."""
+
+
+def measure(plan: Plan, run: Prober = probe) -> Plan:
+    """The plan with the cost of every node, with each rule verified against its module; `run` runs each component.
 
     Raises: GraphError with `rule-disagrees` if the output of a module differs from its rule, and what `check_shared`
     raises.
     """
     found: list[Diagnostic] = []
-    nodes = tuple(_measure(node, found) for node in plan.nodes)
+    nodes = tuple(_measure(node, found, run) for node in plan.nodes)
+    found = owned(found, plan.graph.tree)
     if not found:
-        check_shared(plan)
+        check_shared(plan, run)
     if found:
         raise GraphError(in_file_order(found))
     return replace(plan, nodes=nodes)
 
 
-def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
+def _measure(node: PlannedNode, found: list[Diagnostic], run: Prober) -> PlannedNode:
     parameters = trainable = multiply_adds = activation = 0
     for index, lane in enumerate(node.lanes):
         for call, step in zip(lane.calls, node.node.steps, strict=True):
             try:
-                seen = probe(call, node.name)
-                fault = _disagreement(call, step.span, seen) or _lost_mask(call, step.span, node.name)
+                seen = run(call, node.name)
+                fault = _disagreement(call, step.span, seen) or _lost_mask(call, step.span, node.name, run)
             except GraphError as error:
                 found.extend(replace(d, span=d.span or step.span) for d in error.diagnostics)
                 continue
@@ -134,29 +150,29 @@ def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
             multiply_adds += seen.multiply_adds
             activation += seen.activation_bytes
             if index == 0 or not node.node.share:
-                parameters += sum(p.numel() for p in seen.module.parameters())
-                trainable += sum(p.numel() for p in seen.module.parameters() if p.requires_grad)
+                parameters += seen.parameters
+                trainable += seen.trainable
     cost = Cost(parameters, 0 if node.node.freeze else trainable, multiply_adds, activation)
     return replace(node, cost=cost)
 
 
-def check_shared(plan: Plan) -> None:
+def check_shared(plan: Plan, run: Prober = probe) -> None:
     """Check that the shared module of a node with `share` accepts every tensor that the node reads.
 
     Raises: GraphError with `shape-clash`.
     """
     unlike = ((node, lane) for node in plan.nodes if node.node.share for lane in node.lanes[1:]
               if lane.reads[0].shape != node.lanes[0].reads[0].shape)
-    found = [fault for node, lane in unlike if (fault := _clash(node, lane))]
+    found = [fault for node, lane in unlike if (fault := _clash(node, lane, run))]
     if found:
         raise GraphError(in_file_order(found))
 
 
-def _clash(node: PlannedNode, lane: Lane) -> Diagnostic | None:
+def _clash(node: PlannedNode, lane: Lane, run: Prober) -> Diagnostic | None:
     first, other = node.lanes[0].reads[0], lane.reads[0]
     for built, call in zip(node.lanes[0].calls, lane.calls, strict=True):
         try:
-            fault = _disagreement(call, node.node.span, probe(built, node.name, call.shapes))
+            fault = _disagreement(call, node.node.span, run(built, node.name, call.shapes))
         except Exception as error:
             fault = [component_failed(call.component.id, call.inputs, error)]
         if fault:
@@ -168,7 +184,7 @@ def _clash(node: PlannedNode, lane: Lane) -> Diagnostic | None:
     return None
 
 
-def _lost_mask(call: Call, span: Span, path: str) -> list[Diagnostic]:
+def _lost_mask(call: Call, span: Span, path: str, run: Prober) -> list[Diagnostic]:
     """Whether the result has a number of tokens that varies, and no mask that says so: its shape would be a wrong one.
 
     Checked with one token less for each input of masked tokens, since some networks take no more than so many; with one
@@ -182,7 +198,7 @@ def _lost_mask(call: Call, span: Span, path: str) -> list[Diagnostic]:
              if isinstance(shape, MaskedTokens) else shape for shape in call.shapes]
     planned = tuple((BATCH, shape.sizes[0] + _more(shape, masked, step), *shape.sizes[1:]) if shape.sizes else ()
                     for _, shape in members(call.output))
-    seen = probe(call, path, other)
+    seen = run(call, path, other)
     if planned == seen.shapes:
         return []
     gave, said = ("; ".join(str(list(shape)) for shape in shapes) for shapes in (seen.shapes, planned))
