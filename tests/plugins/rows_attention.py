@@ -17,6 +17,7 @@ SELF, LEVEL, CENTRAL = "fusion.token_self", "fusion.multi_level", "fusion.centra
 ROWS: list[tuple[Any, ...]] = [
     (SELF, SMALL | {"layers": 1, "output": "mean", "positions": "all"}, TOKENS),
     (SELF, SMALL | {"layers": 1, "output": "tokens"}, VOLUMES),
+    (SELF, SMALL | {"layers": 1, "norm": "after", "class_token": False, "output": "mean"}, VECTORS),
     ("fusion.attention_pool", {"width": 7, "gated": False}, TOKENS),
     ("fusion.attention_pool", {"hidden": 3}, [(11, 5)]),
     (MBT, SMALL | {"bottlenecks": 3, "output": "tokens"}, TOKENS),
