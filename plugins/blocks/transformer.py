@@ -104,14 +104,15 @@ def valid_keys(streams: Sequence[Tensor], present_BM: Tensor | None, valid: Sequ
 class Attention(nn.Module):
     """softmax(q k^T / sqrt(d / h)) v in h heads, projected; over the valid keys, zeros if there are none.
 
-    Shapes: (B, q, d), (B, k, d) and (B, k), True = valid; gives (B, q, d). Costs 4 d^2 + 4 d.
+    Shapes: (B, q, d), (B, k, d) and (B, k), True = valid; gives (B, q, d). Costs 4 d^2 + 4 d, or 4 d^2 + d without
+    `bias` of queries, keys and values.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
+        self.query = nn.Linear(width, width, bias)
+        self.key_value = nn.Linear(width, 2 * width, bias)
         self.join = nn.Linear(width, width)
 
     def forward(self, asking_Bqd: Tensor, asked_Bkd: Tensor, valid_Bk: Tensor | None = None) -> Tensor:
