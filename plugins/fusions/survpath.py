@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from fusionkit.api import (
     Config,
     Fusion,
+    Probes,
     Recorded,
     Release,
     Search,
@@ -40,7 +41,7 @@ class SurvPathConfig(Config):
     """Options of `fusion.survpath`."""
 
     width: Annotated[PositiveInt, Search((64, 128, 256))] = Field(
-        256, multiple_of=2, examples=[8], description="Width of the tokens; even, as attention gives half of it.")
+        256, ge=4, multiple_of=2, examples=[8], description="Width of the tokens; even, as attention gives half of it.")
     kernel: PositiveInt | None = Field(
         None, examples=[3], description="Size of a convolution over the values of neighbouring tokens, which is added "
                                         "to what is attended; odd. None adds nothing.")
@@ -175,7 +176,7 @@ def _replay(module: SurvPath, inputs: Sequence[Tensor], case: Recorded) -> Mappi
 
 component = Fusion(
     "survpath", SurvPathConfig, SurvPath, rule=BAG_AND_GROUPS, output=_output, absent="drop", category="attention",
-    paper="arXiv:2304.06819",
+    paper="arXiv:2304.06819", probes=Probes(values={"width": [6, 10]}),
     reference={"release": Release(
         names=_NAMES, read=lambda shapes, meta: {"width": shapes["wsi_projection_net.0.weight"][0]}, sizes=_sizes,
         replay=_replay, options={"fallback": False, "availability": False},
