@@ -44,7 +44,8 @@ LEFT_OUT = {"fusion.daft_net": "a whole network around an image, of which the fu
             "fusion.shaspec": "takes two features of each modality, so that two vectors are one modality"} | {
     f"fusion.{name}": "takes a bag beside groups of numbers, whose roles differ" for name in ("mcat", "survpath")} | {
     f"fusion.{name}": "gives its inputs back, beside a loss: nothing is joined"
-    for name in ("align_cosine", "distil", "infonce", "jensen_shannon", "orthogonal")}
+    for name in ("align_coral", "align_cosine", "align_mmd", "distil", "infonce", "jensen_shannon", "ntxent",
+                 "orthogonal")}
 """Bundled fusions that have no row, each with the reason."""
 READS = {"fusion.clip_align": "features", "fusion.poe_gaussian": "latent", "fusion.drfuse": "logits",
          "fusion.evidential": "logits"} | {f"fusion.{name}": "features" for name in ("flexmoe", "fusemoe", "i2moe")}
