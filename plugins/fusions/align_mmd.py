@@ -58,6 +58,7 @@ def _apart(scales: Sequence[float], one: Tensor, there: Tensor, other: Tensor, t
     kernel_nn = torch.stack([(-squared_nn / (scale * width)).exp() for scale in scales]).mean(0)
     # Weights of the cases: 1 / number for the first input, minus that for the second.
     share_n = torch.cat([there / there.sum().clamp(min=1), -(there_too / there_too.sum().clamp(min=1))])
+    share_n = share_n.to(kernel_nn.dtype)
     return share_n @ kernel_nn @ share_n
 
 

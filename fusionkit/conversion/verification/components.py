@@ -24,6 +24,7 @@ from fusionkit.shapes.rule import Mismatch, result_shape
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import Mapping as Table
 from fusionkit.syntax.writer import write
 
 
@@ -88,7 +89,7 @@ def _config(component: Component, options: Mapping[str, Any], sets: Sequence[str
         tree = assign(tree, assignment)
     config, faults = check_options(component.config, tree, component.id, Span("<options>", 1, 1))
     if config is not None:
-        config, inner_faults = looked_up(config, tree, component.id, registry)
+        config, inner_faults = looked_up(config, tree if isinstance(tree, Table) else None, component.id, registry)
         faults = [*faults, *inner_faults]
     if faults:
         raise GraphError(faults)
