@@ -16,6 +16,7 @@ from fusionkit.components.failures import component_failed
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
+from fusionkit.network.recurrent_costs import FewSteps
 from fusionkit.planning.plan import Call, Cost, Lane, Plan, PlannedNode
 from fusionkit.planning.resolve import Use
 from fusionkit.shapes.layouts import ITEMS, Bundle, MaskedTokens, Shape, TensorShape, members, shape_of
@@ -70,12 +71,14 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
     with torch.device(device):
         module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.carried) for shape in shapes]
-        with _untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
+        with (_untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made,
+              FewSteps(lambda: (flops.get_total_flops(), made.total)) as left_out):
             result = module(*args, **unpadded(call.component, shapes, args))
+    operations, held = (seen + unseen for seen, unseen in zip(left_out.count(), left_out.unseen, strict=True))
     single = isinstance(result, Tensor)
     parts = (result,) if single else tuple(result)
     given = tuple(tuple(part.shape) for part in parts)
-    return Measurement(given, single, module, flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
+    return Measurement(given, single, module, operations // 2 // BATCH, held // BATCH)
 
 
 @contextmanager
