@@ -20,6 +20,7 @@ from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
 from fusionkit.evaluation.delong import auroc_interval
 from fusionkit.evaluation.formatting import MetricResult, figures, joined, short
+from fusionkit.evaluation.formula_intervals import formula_rows
 from fusionkit.evaluation.metrics import Measured, measure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.proportions import proportions, wilson
@@ -109,11 +110,23 @@ class HeadReport:
             "trust": self.trust.to_json(),
             **({"decision_curves": [curve.to_json() for curve in self.curves.decisions]}
                if self.curves.decisions else {}),
-            **({"auroc_delong": {of: {"low": short(_known(each.low)), "high": short(_known(each.high)),
-                                      "note": each.note} for of, each in self.delong.items()}} if self.delong else {}),
-            **({"wilson": {of: {key: [short(bound) for bound in bounds] for key, bounds in each.items()}
-                           for of, each in self.wilson.items()}} if self.wilson else {}),
+            **self._by_formulas(),
         }
+
+    def _by_formulas(self) -> dict[str, Any]:
+        """The intervals of DeLong and of Wilson as plain data, where there are some."""
+        areas = {of: {"low": short(_known(each.low)), "high": short(_known(each.high)), "note": each.note}
+                 for of, each in self.delong.items()}
+        shares = {of: {key: [short(bound) for bound in bounds] for key, bounds in each.items()}
+                  for of, each in self.wilson.items()}
+        return {**({"auroc_delong": areas} if areas else {}), **({"wilson": shares} if shares else {})}
+
+    def formula_rows(self) -> list[tuple[str, ...]]:
+        """These intervals as rows of text under `FORMULA_COLUMNS`."""
+        return formula_rows(self.head, {
+            "labels": self.labels, "metrics": {key: each.to_json() for key, each in self.metrics.items()},
+            "per_class": {of: {key: each.to_json() for key, each in every.items()}
+                          for of, every in self.per_class.items()}, **self._by_formulas()})
 
 
 def evaluate_predictions(

@@ -17,6 +17,7 @@ from fusionkit.evaluation.external import BesideEachOther
 from fusionkit.evaluation.external_files import header as beside_header
 from fusionkit.evaluation.external_files import rows as beside_rows
 from fusionkit.evaluation.external_files import to_json as beside_to_json
+from fusionkit.evaluation.formula_intervals import FORMULA_COLUMNS
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
@@ -91,6 +92,8 @@ class Evaluation:
     def tables(self) -> list[Table]:
         """Header, text rows and numeric columns: of the metrics, of calibration and selection, of input subsets."""
         every: list[Table] = [(TABLE_COLUMNS, table(self.reports), (3,)),
+                              (FORMULA_COLUMNS, [row for report in self.reports for row in report.formula_rows()],
+                               (3,)),
                               (TRUST_COLUMNS, trust_table(self.reports), ()),
                               (SITE_COLUMNS, site_rows(self.sites), (2, 3, 5)),
                               (COLUMNS, selection_rows(self.selections), (2, 4)),

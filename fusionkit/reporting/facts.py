@@ -214,6 +214,10 @@ def measures(run: RunFiles) -> _Found:
         yield Fact(f"{head}: {every}; {100 * way['level']:g} % intervals by {way['method']}, "
                    f"{way['resamples']} resamples of {way['resampled']}s, seed {way['seed']}",
                    f"metrics.json: heads.{head}")
+        for key, told in (("auroc_delong", "AUROC also by DeLong's variance, on the logit scale"),
+                          ("wilson", "proportions of decisions also by Wilson's formula")):
+            if key in found:
+                yield Fact(f"{head}: {told}", f"metrics.json: heads.{head}.{key}")
 
 
 def updating(run: RunFiles) -> _Found:

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from fusionkit import __version__
+from fusionkit.evaluation.formula_intervals import FORMULA_COLUMNS, formula_rows
 from fusionkit.pages import bullets, embedded, page, picture, table, table_of_rows
 from fusionkit.reporting.case_flow import CaseFlow, flow_svg
 from fusionkit.reporting.characteristics import characteristic_tables
@@ -95,6 +96,8 @@ def _metrics(run: RunFiles) -> Iterator[str]:
         yield table(("of", "metric", "value (95 % interval)", "note"), [
             (of, named(found, name), metric_text(metric), metric.get("note") or "") for of, metrics in every.items()
             for name, metric in metrics.items()])
+        if rows := formula_rows(head, found):
+            yield table(FORMULA_COLUMNS[1:], [row[1:] for row in rows], (2,))
         yield _matrices(found)
     yield bullets(fact.text for fact in TOPICS["measures"](run))
 

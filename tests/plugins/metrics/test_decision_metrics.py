@@ -192,9 +192,13 @@ def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:
     assert found["npv{prevalence: 0.05}"] == pytest.approx(
         0.95 * specificity / (0.95 * specificity + 0.05 * (1 - sensitivity)))
     report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
-                                  metrics=chosen("ppv"), thresholds=outcomes.thresholds)
+                                  metrics=chosen("ppv,auroc"), thresholds=outcomes.thresholds)
+    low, high = wanted["ppv"]["wilson"]
+    ppv = f"{wanted['ppv']['value']:.3f}"
+    assert ("h", "yes", report.labels["ppv"], ppv, f"{low:.3f} to {high:.3f}", "Wilson", "") in report.formula_rows()
+    assert [row[5] for row in report.formula_rows()] == ["DeLong", "Wilson"], "of the metrics that were measured"
     for key in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
         assert report.wilson["yes"][key] == pytest.approx(wanted[key]["wilson"]), key
     several = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
                                    metrics=chosen("ppv"), patients=np.arange(outcomes.cases) // 2)
-    assert "wilson" not in several.to_json() and report.to_json()["wilson"]["yes"]["ppv"]
+    assert "wilson" not in several.to_json() and not several.formula_rows() and report.to_json()["wilson"]["yes"]["ppv"]
