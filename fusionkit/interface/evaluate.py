@@ -33,6 +33,7 @@ from fusionkit.interface.beside import OWN, CasesOfOrigin, judge_beside, origins
 from fusionkit.interface.opened_run import OpenedFolder, OwnResults, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.network.model import FusionModel
+from fusionkit.runs.case_mix import CaseMix
 from fusionkit.runs.cases_record import PARTS, count_of, names_of
 from fusionkit.runs.input_subsets import Predicted, evaluate_selections, optional_networks
 from fusionkit.runs.left_out_sites import fold_columns, judge_sites
@@ -49,7 +50,8 @@ class Evaluation:
 
     `seen` is the number of training cases among them, None if they are included on purpose: metrics of new cases
     are worse. `training` says that the networks were not trained to an end, and is empty if they were. `sites` are
-    those that a split leaves out one at a time, `beside` the figures for cases of other origins.
+    those that a split leaves out one at a time, `beside` the figures for cases of other origins, `case_mix` what cases
+    of all origins are like.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class Evaluation:
     groups: tuple[Subgroups, ...] = ()
     sites: tuple[LeftOutSites, ...] = ()
     beside: tuple[BesideEachOther, ...] = ()
+    case_mix: CaseMix | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `--json` prints it."""
@@ -67,6 +70,8 @@ class Evaluation:
         return {"folder": str(self.folder), "heads": {report.head: report.to_json() for report in self.reports},
                 **selections, **({"subgroups": to_json(self.groups)} if self.groups else {}),
                 **({"beside": beside_to_json(self.beside)} if self.beside else {}),
+                **({"case_mix": dict(zip(self.case_mix.names, self.case_mix.parts, strict=True))}
+                   if self.case_mix is not None else {}),
                 **({"sites": sites_to_json(self.sites)} if self.sites else {}),
                 **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {}),
                 **({"training": self.training} if self.training else {})}
@@ -103,6 +108,8 @@ class Evaluation:
             every = [((*header, "trained on"), [(*row, self._mark) for row in rows], right)
                      for header, rows, right in every]
         every.append((beside_header(self.beside), beside_rows(self.beside), ()))
+        if self.case_mix is not None:
+            every.append((self.case_mix.header(), self.case_mix.rows(), ()))
         return [part for place, part in enumerate(every) if part[1] or not place]
 
     def _repr_html_(self) -> str:
@@ -176,9 +183,9 @@ def evaluate(
         write_selections(folder, selections, shown.mark if shown is not None else "")
     first = CasesOfOrigin(OWN if own else str(data or opened.first.run.data), cohort, found,
                           0 if shown is None else len(shown.trained))
-    compared = judge_beside(first, others, metrics=metrics, folder=folder, about=about) if others else []
+    compared, mix = judge_beside(first, others, metrics=metrics, folder=folder, about=about) if others else ([], None)
     return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder), tuple(groups),
-                      tuple(sites), tuple(compared))
+                      tuple(sites), tuple(compared), mix)
 
 
 def _patients(cohort: Cohort, found: OwnResults) -> list[str] | None:

@@ -19,7 +19,7 @@ from fusionkit.syntax.tree import to_plain
 
 GRAPH, HISTORY, LOCK, METRICS, PREDICTIONS = "graph.yaml", "history.csv", "lock.json", "metrics.json", "predictions.csv"
 CALIBRATION, MISSING, SUBGROUPS, THRESHOLD = "calibration.json", "missing.csv", "subgroups.csv", "threshold.json"
-SITES = "sites.csv"
+SITES, BESIDE, CASE_MIX, WORST = "sites.csv", "beside.csv", "case-mix.csv", "worst-cases.csv"
 GROUPS, EXPLAIN = "groups.json", "explain/explain.json"
 COMPARED, IDENTITY = "compare.json", "comparison.json"
 NOT_RECORDED = "not recorded"

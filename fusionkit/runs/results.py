@@ -26,6 +26,7 @@ from fusionkit.files import csv_text, replacing, write_text
 from fusionkit.inference.details import poolable
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
+from fusionkit.runs.worst_cases import write_worst
 
 PREDICTIONS, RISK, CURVES = "predictions.csv", "risk", "survival"
 LEFT_OUT = "left_out"
@@ -334,6 +335,7 @@ def write_results(
     ids = [cohort.ids[row] for row in rows]
     write_predictions(folder / PREDICTIONS, results, ids, extra)
     write_curves(folder, results, ids)
+    write_worst(folder, results, ids)
     units = {name: spec.unit for name, spec in cohort.description.targets.items()}
     made = reports(results, cohort.named_patients(rows), metrics, units, (extra or {}).get("fold", ()))
     write_report(made, folder, about=about, plots=plots)
