@@ -205,6 +205,10 @@ class TaskMethod:
         """
         return None
 
+    def smooth_others(self, score: Floats, truth: Bools, points: Floats) -> Mapping[str, Floats]:
+        """Further smooth curves by name, each (P,), likewise, such as one by another method."""
+        return {}
+
     def agreements(self, outcomes: Any) -> Sequence[Agreement]:
         """What was predicted and observed, of `Outcomes`, for the plot of calibration; with columns of their own."""
         return ()

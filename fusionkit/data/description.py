@@ -51,7 +51,7 @@ class DataDescription:
     roots: tuple[Path, ...] = ()
     augmentation: Augmentation | None = None
     same_grid: tuple[tuple[str, ...], ...] = ()
-    study: StudyColumns = StudyColumns()
+    study: StudyColumns = field(default_factory=StudyColumns)
 
     def span(self, *path: str | int) -> Span:
         """The location of a value, or of the closest enclosing one."""

@@ -189,10 +189,10 @@ def evaluate_predictions(
         labels={metric.key: f"{metric.label}, {unit}" if unit and metric.declared.unit == "target" else metric.label
                 for metric in measured.metrics},
         unit=unit,
-        curves=trace(outcomes, seed=seed, resamples=resamples, smooth=declared.method.smooth),
+        curves=trace(outcomes, seed=seed, resamples=resamples, smooth=declared.method),
         trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
-        reliability_of(replace(outcomes, predictions=calibrated.values), declared.method.smooth),
+        reliability_of(replace(outcomes, predictions=calibrated.values), declared.method),
         found=declared,
         delong=_delong(outcomes),
         wilson=_wilson(outcomes),

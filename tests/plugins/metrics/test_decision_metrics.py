@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fusionkit_plugins.blocks.loess import loess
 from fusionkit_plugins.blocks.probability_calibration import calibration_curve, null_of_ici
 from recorded import GOLDEN
 
@@ -178,6 +179,33 @@ def test_the_smooth_curve_is_that_of_the_index() -> None:
                                   metrics=chosen("ici"))
     points, curve = report.curves.reliability[0].smooth or (None, None)
     assert curve == pytest.approx(calibration_curve(score, truth, points))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_of_loess_are_as_recorded_and_a_case_of_weight_two_is_there_twice(name: str) -> None:
+    outcomes, case = recorded(name)
+    wanted = case["calibration"]["loess_degree_1"]
+    found = values(outcomes, "ici{curve: loess},e50{curve: loess},e90{curve: loess}")
+    assert list(found.values()) == pytest.approx([wanted[key] for key in ("ici", "e50", "e90")], abs=1e-6)
+    score, truth = outcomes.predictions[:, 0], outcomes.targets[:, 0] == 1
+    assert loess(score, truth, np.ones((len(score), 1)), score)[:5, 0] == pytest.approx(wanted["first_five"], abs=1e-6)
+    weights = np.random.default_rng(3).integers(0, 3, len(score))
+    rows = np.repeat(np.arange(len(score)), weights)
+    weighed = loess(score, truth, weights[:, None].astype(float), score)
+    assert weighed == pytest.approx(loess(score[rows], truth[rows], np.ones((len(rows), 1)), score))
+
+
+def test_loess_is_drawn_beside_the_spline_and_says_what_it_cannot_do() -> None:
+    outcomes, _ = recorded("binary")
+    report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
+                                  metrics=chosen("ici{curve: loess}"))
+    bins = report.curves.reliability[0]
+    points, _ = bins.smooth or (None, None)
+    assert bins.others["loess"] == pytest.approx(
+        loess(outcomes.predictions[:, 0], outcomes.targets[:, 0] == 1, np.ones((outcomes.cases, 1)), points)[:, 0])
+    assert "by loess" in str(report.metrics["ici{curve: loess}"].note)
+    assert measure(of_label([1, 0], [0.5, 0.6]), chosen("ici{curve: loess}")).overall["ici{curve: loess}"].note == (
+        "too few cases for a smooth curve")
 
 
 def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:
