@@ -279,12 +279,17 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
         for path, metric in found.items():
             if path[0] == "sets" and len(path) == 2:
                 goal = f" (target: {1 - report.trust.alpha:g})" if report.trust.alpha and path[1] == "coverage" else ""
-                kind = "intervals" if report.declared_task.results == "values" else "sets"
-                rows.append((report.head, f"{kind}: {uncertainty_metrics.LABELS[path[1]]}{goal}", "", str(metric)))
+                label = uncertainty_metrics.LABELS[path[1]]
+                rows.append((report.head, f"{_kind(report)}: {label}{goal}", "", str(metric)))
             elif path[:2] == ("sets", "per_class") and path[3] == "coverage":
-                kind = "intervals" if report.declared_task.results == "values" else "sets"
-                rows.append((report.head, f"{kind}: coverage of {path[2]!r}", "", str(metric)))
+                rows.append((report.head, f"{_kind(report)}: coverage of {path[2]!r}", "", str(metric)))
     return rows
+
+
+def _kind(report: HeadReport) -> str:
+    """What is made to contain the truth."""
+    task = report.declared_task
+    return "sets" if task.results != "values" else "intervals" if task.calibrated else f"{task.method.bound} bounds"
 
 
 def _number(count: int, what: str) -> str:
