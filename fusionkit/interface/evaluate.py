@@ -129,6 +129,7 @@ def evaluate(
     reference: str = "",
     beside: Sequence[str | Path] = (),
     include_training_cases: bool = False,
+    plots: bool = True,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
     """Evaluate on the run's own test cases, or on all cases of other data with a target, and write the results.
@@ -140,7 +141,7 @@ def evaluate(
     `"net_benefit{threshold: 0.1}"`. `by` names columns of the table whose groups are evaluated too, and compared with
     the rest of the cases, or with the group `reference`: `"sex,age:65,75"`, `"sex=f"`. `beside` are files of cases of
     other origins, such as another hospital: their figures stand in one table beside those of the cases above, with the
-    differences.
+    differences. Without `plots` no picture is drawn, which takes most of the time of a small network.
 
     The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
@@ -169,7 +170,8 @@ def evaluate(
     about = {"run": str(opened.folder), "data": str(data or opened.first.run.data), "cases": len(found.rows),
              **({"trained_on": shown.as_json()} if shown is not None and shown.trained else {})}
     extra = fold_columns(opened.folder, found.fold) if found.fold else None
-    reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra, metrics=metrics))
+    reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra, plots=plots,
+                                  metrics=metrics))
     sites = judge_sites(opened.folder, found.results, found.fold, _patients(cohort, found), reports, metrics=metrics,
                         output=folder)
     groups = [each for column in columns for each in grouped(

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.components.failures import component_failed
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
@@ -70,6 +69,9 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
     with torch.device(device):
         module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.carried) for shape in shapes]
+        # It imports triton, which takes longer than a small network does.
+        from torch.utils.flop_counter import FlopCounterMode
+
         with _untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
             result = module(*args, **unpadded(call.component, shapes, args))
     single = isinstance(result, Tensor)

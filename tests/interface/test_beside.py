@@ -13,6 +13,7 @@ from small_study import without_plots as without_plots
 import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.errors import DataError
+from fusionkit.evaluation import report_files
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,15 @@ def test_the_mix_of_cases_of_both(study: Path) -> None:
     written = read_table(study / "mix" / "case-mix.csv")
     assert written[0]["what"] == "cases" and len(written) == len(mix.rows())
     assert "dates" in json.loads((study / "mix" / "beside.json").read_text())["case_mix"]["own test cases"]
+
+
+def test_without_plots_nothing_is_drawn(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[object] = []
+    monkeypatch.setattr(report_files, "draw_figures", lambda *given: drawn.append(given) or [])
+    assert main(["evaluate", str(study / "run"), "-o", str(study / "plain"), "--no-plots"]) == 0
+    assert not drawn and (study / "plain" / "metrics.json").is_file()
+    fusionkit.evaluate(study / "run", output=study / "plain", quiet=True)
+    assert len(drawn) == 1
 
 
 def test_a_report_tells_dates_sites_and_other_data(study: Path) -> None:
