@@ -20,6 +20,7 @@ from fusionkit.data.findings import Findings
 from fusionkit.data.geometry.region import PatientBox, Region
 from fusionkit.data.geometry.steps import shaped
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.intensities import halved
 from fusionkit.data.item_choice import slices
 from fusionkit.data.mask_files import options_of_reader, region_of
 from fusionkit.data.processors import usable_processors
@@ -264,7 +265,7 @@ def _read(spec: InputSpec, path: Path, beside: Companions, cache: Path | None, n
     array, facts = _decoded(spec, path, beside)
     facts = facts.of_outcome(array)
     if cache is not None:
-        disk.store(cache, name, array, facts.as_json())
+        disk.store(cache, name, array.astype(np.float16) if _half(spec) else array, facts.as_json())
     return array, facts
 
 
@@ -282,6 +283,8 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
                               part)
         if spec.bag is not None and spec.bag.sliced:
             array, facts = slices(array, facts, spec.bag)
+        if _half(spec):
+            array = halved(array)
     except OSError as problem:
         raise unreadable(problem) from None
     except ReadError:
@@ -296,6 +299,10 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
     return array, facts
+
+
+def _half(spec: InputSpec) -> bool:
+    return getattr(spec.options, "store", None) == "half"
 
 
 def key_of(spec: InputSpec, path: Path, beside: Companions = ALONE) -> str:

@@ -62,7 +62,9 @@ def load(folder: Path, name: str, *, mapped: bool = False) -> NDArray[np.float32
         array = np.load(place, mmap_mode="r" if mapped else None, allow_pickle=False)
     except Exception:  # a damaged entry is recreated, whatever reading it raises
         return None
-    return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None
+    if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float16):
+        return None
+    return array if array.dtype == np.float32 else array.astype(np.float32)
 
 
 def load_facts(folder: Path, name: str) -> Any:
@@ -73,7 +75,8 @@ def load_facts(folder: Path, name: str) -> Any:
         return None
 
 
-def store(folder: Path, name: str, array: NDArray[np.float32], facts: dict[str, Any] | None = None) -> None:
+def store(folder: Path, name: str, array: NDArray[np.float32 | np.float16],
+          facts: dict[str, Any] | None = None) -> None:
     """Write an array atomically, so that another process never sees a partial file, and its metadata.
 
     Raises: `RunError` when the cache cannot be written.

@@ -81,6 +81,10 @@ def _rising(given: tuple[float, float]) -> tuple[float, float]:
     return given
 
 
+_EXACT = 2048
+"""The largest number up to which half precision has every whole one."""
+
+
 class IntensityOptions(FileOptions):
     """Options of readers of images: derive a reader's own from it, and call `intensities` in `module`."""
 
@@ -107,6 +111,11 @@ class IntensityOptions(FileOptions):
     outside: Literal["keep", "zero"] = Field(
         "keep", description="What becomes of voxels outside `mask` with `normalise: zscore`: `keep` scales them too, "
         "`zero` makes them 0."
+    )
+
+    store: Literal["single", "half"] = Field(
+        "single", description="How values are kept: `half` rounds them to 11 bits, which halves the cache; at most "
+        "0.00025 of values up to 1. Values beyond 2048 are refused, where its steps are wider than 1."
     )
 
     @model_validator(mode="after")
@@ -140,6 +149,19 @@ class IntensityOptions(FileOptions):
         """The number of channels if several windows make them, else None."""
         count = len(several(self.window))
         return count if count > 1 else None
+
+
+def halved(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The array with each value rounded to half precision, as the cache keeps it.
+
+    Raises: `ReadError` with `beyond-half` for values beyond 2048, of which whole numbers are not kept.
+    """
+    extreme = float(np.abs(array).max(initial=0.0))
+    if extreme > _EXACT:
+        raise ReadError("beyond-half", f"it has values up to {extreme:g} away from 0, and 'store: half' keeps whole "
+                                       f"numbers up to {_EXACT}", "beyond it, neighbouring values become equal",
+                        "remove 'store: half', or bring the values into a range with 'window', 'clip' or 'normalise'")
+    return array.astype(np.float16).astype(np.float32)
 
 
 def intensities(array: NDArray[np.float32], facts: Facts, options: IntensityOptions, *, unit: float = 1.0

@@ -69,6 +69,16 @@ def declared() -> list[Declared]:
     return sorted(found, key=lambda each: (not each.own, each.name))
 
 
+def own_declared() -> list[Declared]:
+    """fusionkit's own entry points, for which no other package's are read where its own can be."""
+    try:
+        own = importlib.metadata.distribution(OWN)
+        found = [_declared(point, own) for point in own.entry_points if point.group == GROUP]
+    except Exception:
+        found = []
+    return sorted(found, key=lambda each: each.name) or [each for each in declared() if each.own]
+
+
 def _one_by_one() -> Iterator[Declared]:
     known: set[str] = set()
     for distribution in importlib.metadata.distributions():

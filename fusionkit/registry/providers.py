@@ -19,7 +19,7 @@ from fusionkit.components.hooks import CONTRACT
 from fusionkit.components.requirements import CHANGES, Refusal, contract_refusal, is_former
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError, near
 from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
-from fusionkit.registry.entry_points import Declared, declared
+from fusionkit.registry.entry_points import Declared, declared, own_declared
 from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage
 from fusionkit.registry.trial import crash_of, survived
@@ -100,7 +100,7 @@ def own_providers(files: Sequence[str | Path] = (), components: Sequence[Declara
 
     Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
     """
-    yield from (_installed(each, nullcontext()) for each in declared() if each.own)
+    yield from (_installed(each, nullcontext()) for each in own_declared())
     for file in files:
         yield _typed(Path(file))
     if components:

@@ -83,3 +83,27 @@ def test_a_file_that_vanishes_or_does_not_fit_is_a_read_error(cohort_file, monke
     with pytest.raises(ReadError) as caught:
         case_files.load(spec, cohort_file.parent / "x" / "c0.png", None)
     assert caught.value.code == "too-large"
+
+
+def test_half_precision_rounds_alike_with_and_without_a_cache_of_half_the_bytes(cohort_file, tmp_path):
+    spec, _, (paths, _), _ = located(cohort_file, "inputs.picture.store=half", "inputs.picture.normalise=zscore")
+    whole = located(cohort_file, "inputs.picture.normalise=zscore")[0]
+    exact = case_files.load(whole, paths[2], tmp_path / "whole")
+    plain, written, read = (case_files.load(spec, paths[2], cache)
+                            for cache in (None, tmp_path / "half", tmp_path / "half"))
+    assert plain.dtype == np.float32 and (plain == exact.astype(np.float16)).all() and (plain != exact).any()
+    assert (written == plain).all() and (read == plain).all() and read.dtype == np.float32
+    of_whole, of_half = (np.load(next((tmp_path / name).rglob("*.npy"))) for name in ("whole", "half"))
+    assert of_half.nbytes * 2 == of_whole.nbytes
+
+
+def test_half_precision_refuses_what_it_cannot_keep(cohort_file, monkeypatch):
+    spec, _, (paths, _), _ = located(cohort_file, "inputs.picture.store=half")
+    for most in (2048.0, 2049.0):
+        monkeypatch.setattr(type(spec.source), "examine", lambda *_, most=most: (
+            np.full((1, 3, 5), -most, np.float32), Facts()))
+        if most == 2048.0:
+            assert (case_files.load(spec, paths[2], None) == -2048).all()
+        else:
+            with pytest.raises(ReadError, match="up to 2049 away from 0"):
+                case_files.load(spec, paths[2], None)
