@@ -152,7 +152,7 @@ def fit_head(task: str | Task, names: Sequence[str], predictions: Floats, target
     declared = task_named(task)
     results = declared.results
     if not declared.calibrated:
-        return _fit_bound(declared, names, predictions, targets, choices, patients, follow_up)
+        return _fit_bound(declared, names, predictions, targets, choices, patients=patients, follow_up=follow_up)
     wanted = targets[:, None] if targets.ndim == 1 else targets
     known = ~np.isnan(wanted) if results == "values" else wanted >= 0
     owners = list(range(len(wanted))) if patients is None else list(patients)
@@ -191,7 +191,7 @@ def fit_head(task: str | Task, names: Sequence[str], predictions: Floats, target
         intervals=tuple(way.kind for way in ways), reads=tuple(way.names for way in ways))
 
 
-def _fit_bound(declared: Task, names: Sequence[str], predictions: Floats, targets: Floats, choices: Choices,
+def _fit_bound(declared: Task, names: Sequence[str], predictions: Floats, targets: Floats, choices: Choices, *,
                patients: Sequence[Hashable] | None, follow_up: Floats | None) -> HeadCalibration:
     """The threshold of the bound of a task that has one and nothing else."""
     owners = list(range(len(targets))) if patients is None else list(patients)
