@@ -23,7 +23,7 @@ CORE, PLUGINS = ROOT / "fusionkit", ROOT / "plugins"
 FLOORS: dict[int, str] = {
     11: "cli",
     10: "interface",
-    9: "comparison reporting testing explaining",
+    9: "comparison reporting testing explaining deployment serving",
     8: "runs explanation",
     7: "training inference conversion",
     6: "network drawing",

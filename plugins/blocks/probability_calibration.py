@@ -26,6 +26,7 @@ from fusionkit.api import Bools, ClassColumn, Config, Floats
 Curve = Literal["spline", "loess"]
 CLIPPED = 1e-7
 MANY_EVENTS = 200
+_MOST_TOGETHER, _MOST_WEIGHTS = 2000, 100_000
 _FEW_KNOTS, _MANY_KNOTS = (0.1, 0.5, 0.9), (0.05, 0.35, 0.65, 0.95)
 
 
@@ -112,18 +113,35 @@ def ici_of(score: Floats, truth: Bools, weights: Floats) -> Floats:
 
 def null_of_ici(score: Floats, draws: int = 200, seed: int = 0, curve: Curve = "spline") -> tuple[float, float]:
     """The ICI of outcomes that are drawn by the probabilities themselves: its mean and 95 % quantile, NaN for none."""
-    generator, once = np.random.default_rng(seed), np.ones((len(score), 1))
-    made = [generator.random(len(score)) < score for _ in range(draws)]
-    made = [drawn for drawn in made if drawn.any() and not drawn.all()]
-    if curve == "loess" and made:
-        curves = loess_of_many(score, np.stack(made, axis=1).astype(np.float64), score)
-        found = np.abs(curves - score[:, None]).mean(axis=0)
-    else:
-        found = np.array([ici_of(score, drawn, once)[0] for drawn in made])
-    known = found[~np.isnan(found)]
+    generator = np.random.default_rng(seed)
+    known = (_loess_nulls if curve == "loess" else _spline_nulls)(score, draws, generator)
+    known = known[~np.isnan(known)]
     if len(known) < draws / 2:
         return float("nan"), float("nan")
     return float(known.mean()), float(np.quantile(known, 0.95))
+
+
+def _loess_nulls(score: Floats, draws: int, generator: np.random.Generator) -> Floats:
+    drawn = (generator.random((draws, len(score))) < score).astype(np.float64)
+    drawn = drawn[drawn.any(axis=1) & ~drawn.all(axis=1)]
+    if not len(drawn):
+        return np.zeros(0)
+    found: Floats = np.abs(loess_of_many(score, drawn.T, score) - score[:, None]).mean(axis=0)
+    return found
+
+
+def _spline_nulls(score: Floats, draws: int, generator: np.random.Generator) -> Floats:
+    found = []
+    once, twice, truth = np.ones((len(score), 1)), np.tile(score, 2), np.repeat([True, False], len(score))
+    together = _MOST_WEIGHTS // max(1, len(truth)) if len(score) <= _MOST_TOGETHER else 1
+    for first in range(0, draws, together):
+        drawn = generator.random((min(together, draws - first), len(score))) < score
+        if together == 1:
+            found.append(ici_of(score, drawn[0], once))
+        else:
+            # Each case with and without the outcome: a draw gives one of the two the weight 1, and one fit does many.
+            found.append(ici_of(twice, truth, np.concatenate([drawn, ~drawn], axis=1).T.astype(np.float64)))
+    return np.concatenate(found)
 
 
 def loess_curve(score: Floats, truth: Bools, points: Floats) -> Floats | None:
