@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.files import inside, opened, replacing
-from fusionkit.records.run_folders import RUN
+from fusionkit.records.run_folders import CASES, HISTORY, RUN
 
 MOST_FILES, DEEPEST, MOST_BYTES = 2000, 8, 1 << 20
+_OF_RUNS = {RUN, CASES, HISTORY}
 _GRAPH = re.compile(rb"^fusionkit\s*:", re.M)
 _NAME = re.compile(rb"^name\s*:[ \t]*(\S.*?)\s*(?:#.*)?$", re.M)
 _BOM = b"\xef\xbb\xbf"
@@ -127,7 +128,7 @@ class StudioFolder:
     def _yaml_files(self) -> Iterator[Path]:
         for folder, folders, files in os.walk(self.path):
             depth = len(Path(folder).relative_to(self.path).parts)
-            is_run = RUN in files
+            is_run = not _OF_RUNS.isdisjoint(files)
             folders[:] = [] if depth >= DEEPEST or is_run else sorted(
                 name for name in folders if not name.startswith("."))
             if not is_run:

@@ -106,7 +106,8 @@ class _Worker:
         assert self.process.stdin is not None, "the worker is started with pipes; please report"
         self._number += 1
         number = self._number
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
         try:
             if self._reading.done():
                 raise OSError("the worker ended")

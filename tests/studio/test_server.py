@@ -136,6 +136,7 @@ def test_runs_and_their_curves(folder: Path):
         (place / "history.csv").write_text("epoch,train_loss,validation_loss,seconds\n" + rows)
         (place / "graph.yaml").write_text(GRAPH)
     (folder / "cv" / "cases.json").write_text(json.dumps({"folds": [["a"], ["b"]]}))
+    assert [each["path"] for each in got(folder, "/api/files").data] == ["deep/windows.yml", "graph.yaml"]
     row, = got(folder, "/api/runs").data
     assert (row["path"], row["state"], row["folds"], row["network"]) == ("cv", "unfinished", 2, "small")
     found = got(folder, "/api/history?id=cv").data
