@@ -24,7 +24,7 @@ FLOORS: dict[int, str] = {
     12: "cli",
     11: "studio",
     10: "interface",
-    9: "comparison reporting testing explaining",
+    9: "comparison reporting testing explaining deployment serving",
     8: "runs explanation",
     7: "training inference conversion",
     6: "network drawing",

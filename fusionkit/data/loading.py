@@ -11,7 +11,6 @@ import numpy as np
 from fusionkit.data import bag_files, checks, file_steps, leaks, masked_inputs, sequences, targets
 from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
 from fusionkit.data.bag_files import Place
-from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset, MaskedCounts
 from fusionkit.data.description import DataDescription
@@ -32,7 +31,7 @@ from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import divide, groups_of
 from fusionkit.progress import Progress
 
-__all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
+__all__ = ["CaseDataset", "Cohort", "HeadTarget", "InputNeed", "load_cohort"]
 
 
 def load_cohort(

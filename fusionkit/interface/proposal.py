@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from fusionkit.data.column_guesses import ColumnGuess, files_beside, guess_columns
+from fusionkit.data.column_guesses import MOST_CLASSES, ColumnGuess, files_beside, guess_columns
 from fusionkit.data.table import Table, read_table
 from fusionkit.errors import DataError, Diagnostic, UserError, did_you_mean
 from fusionkit.files import write_text
@@ -68,7 +69,7 @@ def propose(table: str | Path, *, output: str | Path | None = None, target: str 
     cases = path.resolve().relative_to(folder.resolve()).as_posix()
     write_text(places[0], "\n".join(_data_lines(cases, read, guesses, inputs)) + "\n")
     write_text(places[1], "\n".join(_graph_lines(folder.resolve().name, guesses, inputs)) + "\n")
-    return Proposal(*places, (*guesses, *below), tuple(_findings(*places)))
+    return Proposal(places[0], places[1], (*guesses, *below), tuple(_findings(places[0], places[1])))
 
 
 def _refuse_unknown(table: Table, guesses: Sequence[ColumnGuess]) -> None:
@@ -180,6 +181,7 @@ def _graph_lines(name: str, guesses: Sequence[ColumnGuess], inputs: Sequence[_In
         node = _free(f"{each.name}_encoded", taken)
         encoded.append(node)
         words = any(guess.role == "categorical" for guess in guesses)
+        options: dict[str, Any]
         use, options = (("encoder.conv", {"widths": [16, 32, 64]}) if each.guess is not None else
                         ("encoder.embed", {"categories": "auto", "width": 32}) if words else
                         ("encoder.mlp", {"width": 32, "hidden": [64]}))
@@ -188,16 +190,13 @@ def _graph_lines(name: str, guesses: Sequence[ColumnGuess], inputs: Sequence[_In
     if len(encoded) > 1:
         last = _free("fused", taken)
         yield f"  {last}: {in_one_line({'use': 'fusion.concat', 'from': encoded})}"
-    use, options = (("head.classify", {"classes": list(target.values)}) if _is_classes(target) else
-                    ("head.regress", {"values": [target.column]}))
-    head = {"use": use, "from": last, "with": options}
+    names = {"classes": list(target.values)} if _is_classes(target) else {"values": [target.column]}
+    head = {"use": "head.classify" if _is_classes(target) else "head.regress", "from": last, "with": names}
     yield f"  {_safe(target.column)}: {in_one_line(head)}"
     yield "training: {epochs: 50, patience: 10}"
 
 
 def _is_classes(target: ColumnGuess) -> bool:
-    from fusionkit.data.column_guesses import MOST_CLASSES
-
     return 2 <= len(target.values) <= MOST_CLASSES
 
 

@@ -17,9 +17,10 @@ from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.graph.owners import owned
 from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
+from fusionkit.network.recurrent_costs import FewSteps
 from fusionkit.planning.plan import Call, Cost, Lane, Plan, PlannedNode
 from fusionkit.planning.resolve import Use
-from fusionkit.shapes.layouts import ITEMS, Bundle, MaskedTokens, Shape, TensorShape, members, shape_of
+from fusionkit.shapes.layouts import ITEMS, Bundle, MaskedTokens, Shape, TensorShape, Windows, members, shape_of
 
 BATCH = 3
 """Cases in a probe; more than one, so that a lost batch axis is noticed."""
@@ -72,15 +73,17 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
     with torch.device(device):
         module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.carried) for shape in shapes]
-        with _untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
+        with (_untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made,
+              FewSteps(lambda: (flops.get_total_flops(), made.total)) as left_out):
             result = module(*args, **unpadded(call.component, shapes, args))
+    operations, held = (seen + unseen for seen, unseen in zip(left_out.count(), left_out.unseen, strict=True))
     single = isinstance(result, Tensor)
     parts = (result,) if single else tuple(result)
     given = tuple(tuple(part.shape) for part in parts)
     counts = [(weight.numel(), weight.requires_grad) for weight in module.parameters()]
     return Measurement(given, single, sum(count for count, _ in counts),
                        sum(count for count, learns in counts if learns),
-                       flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
+                       operations // 2 // BATCH, held // BATCH)
 
 
 @contextmanager
@@ -190,14 +193,11 @@ def _lost_mask(call: Call, span: Span, path: str, run: Prober) -> list[Diagnosti
     masked = [shape for shape in call.shapes if isinstance(shape, MaskedTokens)]
     if not masked or any(shape.layout == ITEMS for shape in masked):
         return []
-    step = 1 if any(shape.positions < 2 for shape in masked) else -1
-    other = [replace(shape, sizes=(shape.positions + step, shape.width)) if isinstance(shape, MaskedTokens) else shape
-             for shape in call.shapes]
-    parts = [shape for _, shape in members(call.output)]
-    wider = [sum(isinstance(part, str) for part in shape.of) if isinstance(shape, MaskedTokens) else 0
-             for shape in parts]
-    planned = tuple((BATCH, shape.sizes[0] + step * extra, *shape.sizes[1:]) if shape.sizes else ()
-                    for shape, extra in zip(parts, wider, strict=True))
+    step = 1 if any(shape.positions <= len(shape.of) for shape in masked) else -1
+    other = [replace(shape, sizes=(shape.positions + _more(shape, masked, step), shape.width))
+             if isinstance(shape, MaskedTokens) else shape for shape in call.shapes]
+    planned = tuple((BATCH, shape.sizes[0] + _more(shape, masked, step), *shape.sizes[1:]) if shape.sizes else ()
+                    for _, shape in members(call.output))
     seen = run(call, path, other)
     if planned == seen.shapes:
         return []
@@ -206,6 +206,18 @@ def _lost_mask(call: Call, span: Span, path: str, run: Prober) -> list[Diagnosti
                        why=f"with one token {'more' if step > 0 else 'less'} it gives {gave}, and its rule "
                        f"'{call.component.parsed}' says {said}",
                        fix="report it to the plugin's author; with_width and joined_tokens give masked shapes")]
+
+
+def _more(shape: TensorShape, inputs: Sequence[MaskedTokens], step: int) -> int:
+    """How many tokens more a shape has if each part of an axis of the inputs that varies has `step` more."""
+    more = 0
+    for part in shape.of if isinstance(shape, MaskedTokens) else ():
+        if isinstance(part, Windows) and not any(part in each.of for each in inputs):
+            whole = next(each.positions for each in inputs if part.of in each.of)
+            more += part.count(whole + step) - part.count(whole)
+        elif not isinstance(part, int):
+            more += step
+    return more
 
 
 def _disagreement(call: Call, span: Span, seen: Measurement) -> list[Diagnostic]:

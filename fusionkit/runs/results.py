@@ -24,7 +24,7 @@ from fusionkit.evaluation.report_files import write_report
 from fusionkit.evaluation.subgroups import Subgroups, subgroups
 from fusionkit.files import csv_text, replacing, write_text
 from fusionkit.inference.details import poolable
-from fusionkit.inference.predict import HeadResult
+from fusionkit.inference.head_result import HeadResult
 from fusionkit.planning.resolve import Use
 
 PREDICTIONS, RISK, CURVES = "predictions.csv", "risk", "survival"

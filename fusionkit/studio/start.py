@@ -36,7 +36,8 @@ def serve(folder: StudioFolder, *, port: int | None, plugins: Sequence[str], ope
     told(address)
     with _forwarding(address) if open_browser else contextlib.nullcontext():
         # No access log: it would show nothing but the page's own requests.
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False,
+                                      timeout_graceful_shutdown=2)).run(sockets=[listening])
 
 
 def _socket(port: int | None) -> socket.socket:

@@ -116,7 +116,8 @@ class Desk:
             except UserError as error:
                 faults.extend(error.diagnostics)
                 made = Sketch(made.graph, made.plan, (*made.diagnostics, *error.diagnostics))
-        lines = {part.name: part.span.line for part in (*made.graph.inputs, *made.graph.nodes)}
+        lines = {item.name: item.span.line for item in made.graph.inputs} | {
+            node.name: node.span.line for node in made.graph.nodes}
         drawing = sketch_svg(made, float(given.get("wide") or 1600), float(given.get("high") or 950))
         return {"ok": not any(fault.severity == "error" for fault in faults), "diagnostics": _told(faults),
                 "svg": drawing, "lines": lines, "ms": round((time.perf_counter() - begun) * 1000, 1)}

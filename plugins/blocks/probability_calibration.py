@@ -22,6 +22,7 @@ from fusionkit.api import Bools, ClassColumn, Floats
 
 CLIPPED = 1e-7
 MANY_EVENTS = 200
+_MOST_TOGETHER, _MOST_WEIGHTS = 2000, 100_000
 _FEW_KNOTS, _MANY_KNOTS = (0.1, 0.5, 0.9), (0.05, 0.35, 0.65, 0.95)
 
 
@@ -97,12 +98,17 @@ def ici_of(score: Floats, truth: Bools, weights: Floats) -> Floats:
 def null_of_ici(score: Floats, draws: int = 200, seed: int = 0) -> tuple[float, float]:
     """The ICI of outcomes that are drawn by the probabilities themselves: its mean and 95 % quantile, NaN for none."""
     generator, found = np.random.default_rng(seed), []
-    once = np.ones((len(score), 1))
-    for _ in range(draws):
-        drawn = generator.random(len(score)) < score
-        if drawn.any() and not drawn.all():
-            found.append(float(ici_of(score, drawn, once)[0]))
-    known = np.array([value for value in found if not np.isnan(value)])
+    once, twice, truth = np.ones((len(score), 1)), np.tile(score, 2), np.repeat([True, False], len(score))
+    together = _MOST_WEIGHTS // max(1, len(truth)) if len(score) <= _MOST_TOGETHER else 1
+    for first in range(0, draws, together):
+        drawn = generator.random((min(together, draws - first), len(score))) < score
+        if together == 1:
+            found.append(ici_of(score, drawn[0], once))
+        else:
+            # Each case with and without the outcome: a draw gives one of the two the weight 1, and one fit does many.
+            found.append(ici_of(twice, truth, np.concatenate([drawn, ~drawn], axis=1).T.astype(np.float64)))
+    known = np.concatenate(found)
+    known = known[~np.isnan(known)]
     if len(known) < draws / 2:
         return float("nan"), float("nan")
     return float(known.mean()), float(np.quantile(known, 0.95))

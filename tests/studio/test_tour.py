@@ -62,7 +62,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     listening = _socket(None)
     host = f"127.0.0.1:{listening.getsockname()[1]}"
     app = make_app(StudioFolder(tmp_path.resolve(), write=True), TOKEN, [host], DeskLink())
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     yield f"http://{host}/"
