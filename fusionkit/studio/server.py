@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from fusionkit import __version__
 from fusionkit.records.histories import curves, histories
-from fusionkit.records.run_folders import GRAPH, RunRow, folds_of, read_row, run_rows
+from fusionkit.records.run_folders import GRAPH, RunIndex, RunRow, folds_of, read_row
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.guard import Guard, TooLargeError, answer
 from fusionkit.studio.link import WorkerError, WorkerLink
@@ -85,6 +85,8 @@ class _Desk:
     def __init__(self, folder: StudioFolder, link: WorkerLink) -> None:
         self.folder = folder
         self.link = link
+        self.index = RunIndex(folder.path)
+        self.reading = asyncio.Lock()
 
     async def about(self, request: Request) -> Response:
         return JSONResponse({"version": __version__, "folder": self.folder.path.name, "write": self.folder.write,
@@ -118,7 +120,8 @@ class _Desk:
         return JSONResponse(found["result"])
 
     async def runs(self, request: Request) -> Response:
-        rows = await asyncio.to_thread(run_rows, self.folder.path)
+        async with self.reading:
+            rows = await asyncio.to_thread(self.index.rows)
         return JSONResponse([_short(row) for row in rows])
 
     async def run(self, request: Request) -> Response:
