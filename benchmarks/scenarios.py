@@ -41,12 +41,15 @@ CHECKS = 10
 SHOWN: tuple[Scenario, ...] = ("interaction", "image_useless", "missing_informative")
 LEFT_OUT = {"fusion.daft_net": "a whole network around an image, of which the fusion is one layer",
             "fusion.linear_path": "adds a linear model of inputs to scores: a part of a head, beside any fusion",
+            "fusion.view_stack": "arranges views of volumes for an encoder of images",
             "fusion.shaspec": "takes two features of each modality, so that two vectors are one modality"} | {
+    f"fusion.{name}": "takes a bag beside groups of numbers, whose roles differ" for name in ("mcat", "survpath")} | {
     f"fusion.{name}": "gives its inputs back, beside a loss: nothing is joined"
-    for name in ("align_cosine", "distil", "infonce", "jensen_shannon", "orthogonal")}
+    for name in ("align_coral", "align_cosine", "align_mmd", "distil", "infonce", "jensen_shannon", "ntxent",
+                 "orthogonal")}
 """Bundled fusions that have no row, each with the reason."""
 READS = {"fusion.clip_align": "features", "fusion.poe_gaussian": "latent", "fusion.drfuse": "logits",
-         "fusion.evidential": "logits"}
+         "fusion.evidential": "logits"} | {f"fusion.{name}": "features" for name in ("flexmoe", "fusemoe", "i2moe")}
 """What the head reads of fusions that give several tensors of different meaning."""
 TWO_WAYS = ("fusion.cross_attention", "fusion.msca", "fusion.msca_attention", "fusion.simple_fuse")
 """Attention between streams, tried on tokens besides vectors: a vector is a single key."""

@@ -19,6 +19,10 @@ class Recorded(Protocol):
     rest: Mapping[str, Tensor]
     """The parameters of the authors' code without a counterpart in the component, by their names there."""
 
+    def drawn(self, key: str, shape: Sequence[int]) -> Tensor:
+        """Standard-normal numbers that a key determines, such as the noise of a pass; cases do not store them."""
+        ...
+
 
 @dataclass(frozen=True)
 class Release:

@@ -84,6 +84,12 @@ def _identify_rows(loading: PartialCohort) -> PartialCohort:
         # Patients matter for splits and intervals: cases that are only predicted need not have them.
         patient, description = None, replace(description, patient=None)
     known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
+    study = [(column, (key,)) for key, column in (("date", description.study.date), ("site", description.study.site))
+             if column is not None]
+    # They are for reports: cases that are only predicted need not have them.
+    if study and (all(column in table for column, _ in study) or loading.required) and loading.has_all(
+            study, "the report"):
+        findings.extend((str(description.study.date), found) for found in description.study.days(table, ids)[1])
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
     if loading.required:
         leaks.check_inputs_apart(description, tuple(loading.heads), tuple(loading.inputs), findings)

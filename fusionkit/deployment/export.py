@@ -19,7 +19,7 @@ from fusionkit.data.loading import CaseDataset
 from fusionkit.deployment.batches import MASK, case_arrays, stacked
 from fusionkit.deployment.exported import DATA, PREPROCESSING, ExportedNetwork
 from fusionkit.deployment.networks import missing_package, output_names
-from fusionkit.deployment.record import Exported, Form, Parity, Seen, digests_of, write_record
+from fusionkit.deployment.record import Exported, Form, Parity, SeenInTraining, digests_of, write_record
 from fusionkit.deployment.tracing import DecodedNetwork, Program, heads_of, inputs_of, not_exportable, traced
 from fusionkit.files import replacing
 from fusionkit.inference.head_result import HeadResult
@@ -35,7 +35,7 @@ _ENDING = {"onnx": "onnx", "torch": "pt2"}
 
 
 @dataclass(frozen=True)
-class Source:
+class Exportable:
     """What is exported: networks of one graph, in evaluation mode, and some cases of their run in the form they read.
 
     `part` says whose cases these are, `left_out` what the export lacks. `beside` are files of the run that go with it.
@@ -59,7 +59,7 @@ def check_packages(form: Form) -> None:
             raise missing_package(name, why)
 
 
-def export_networks(source: Source, folder: Path, form: Form, batch_size: int) -> Exported:
+def export_networks(source: Exportable, folder: Path, form: Form, batch_size: int) -> Exported:
     """Write the folder, without the record of its parity; nothing is left where a network cannot be exported.
 
     Raises: GraphError with `not-exportable`, `missing-package`, or `not-empty` for a folder that holds something else.
@@ -79,8 +79,8 @@ def export_networks(source: Source, folder: Path, form: Form, batch_size: int) -
         name=model.plan.name, form=form, fusionkit=__version__, torch=torch.__version__,
         opset=made[0].model.opset_imports[""] if form == "onnx" else None, networks=names, batch_size=batch_size,
         inputs=tuple(inputs), heads=tuple(heads), left_out=tuple(source.left_out),
-        seen=Seen(trained=digests_of(run.about.get("train") or ()),
-                  watched=digests_of(run.about.get("validation") or ())))
+        seen=SeenInTraining(trained=digests_of(run.about.get("train") or ()),
+                            watched=digests_of(run.about.get("validation") or ())))
     folder.mkdir(parents=True, exist_ok=True)
     for name, network in zip(names, made, strict=True):
         with replacing(folder / name) as aside:
@@ -126,7 +126,7 @@ def _save(network: Any, path: Path, record: Exported) -> None:
     network.save(path, external_data=False)
 
 
-def measure_parity(source: Source, exported: ExportedNetwork, run_results: Mapping[str, HeadResult],
+def measure_parity(source: Exportable, exported: ExportedNetwork, run_results: Mapping[str, HeadResult],
                    method: Mapping[str, HeadResult] | None) -> Parity:
     """How far the exported network is from its run on the cases of `source`, and from its uncertainty method."""
     found = exported.predicted(source.cases)

@@ -79,7 +79,7 @@ class Parity(_Plain):
     method: dict[str, float] = {}
 
 
-class Seen(_Plain):
+class SeenInTraining(_Plain):
     """Digests of the ids that the network was trained on, and of those that chose the epoch."""
 
     trained: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Exported(_Plain):
     heads: tuple[ExportedHead, ...] = Field(min_length=1)
     left_out: tuple[str, ...] = ()
     tta: tuple[str, ...] = ()
-    seen: Seen = Seen()
+    seen: SeenInTraining = SeenInTraining()
     parity: Parity | None = None
 
 

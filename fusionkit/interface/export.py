@@ -12,7 +12,7 @@ from typing import get_args
 import numpy as np
 
 from fusionkit.components.component import Component
-from fusionkit.deployment.export import TOLERANCE, Source, check_packages, export_networks, measure_parity
+from fusionkit.deployment.export import TOLERANCE, Exportable, check_packages, export_networks, measure_parity
 from fusionkit.deployment.exported import open_exported
 from fusionkit.deployment.record import EXPORTED, Exported, Form, write_record
 from fusionkit.errors import Diagnostic, GraphError, RunError
@@ -101,7 +101,7 @@ def export(
     return ExportedFolder(folder, record)
 
 
-def _compared(opened: OpenedRun) -> tuple[Source, Mapping[str, HeadResult], Mapping[str, HeadResult] | None]:
+def _compared(opened: OpenedRun) -> tuple[Exportable, Mapping[str, HeadResult], Mapping[str, HeadResult] | None]:
     """What is exported of a run, and its own results for some of its cases: those of the networks, of the method."""
     run, method = opened.run, opened.method
     cohort = opened.cohort(None, require_targets=False)
@@ -133,7 +133,7 @@ def _compared(opened: OpenedRun) -> tuple[Source, Mapping[str, HeadResult], Mapp
         else:
             left_out.append(f"{name}: it was fitted to other results than those of the exported network; for these: "
                             f"fusionkit calibrate {run.folder} --uncertainty uncertainty.none, and export again")
-    return Source(run, networks, cases, part, left_out, beside), plain, random
+    return Exportable(run, networks, cases, part, left_out, beside), plain, random
 
 
 def _close(one: HeadResult, other: HeadResult) -> bool:

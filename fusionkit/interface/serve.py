@@ -21,7 +21,7 @@ from fusionkit.inference.head_result import HeadResult
 from fusionkit.interface.console import console_for
 from fusionkit.interface.exported import open_for_use
 from fusionkit.interface.run_keywords import RunKeywords, run_keywords
-from fusionkit.serving.engine import Engine, Limits
+from fusionkit.serving.engine import Engine, RequestLimits
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import to_plain
 
@@ -71,7 +71,7 @@ def engine_of(run: str | PathLike[str], options: RunKeywords, samples: int | Non
 
 
 @run_keywords
-def application(run: str | PathLike[str], *, limits: Limits | None = None, token: str | None = None,
+def application(run: str | PathLike[str], *, limits: RequestLimits | None = None, token: str | None = None,
                 hosts: Sequence[str] = ("*",), samples: int | None = None, **options: Unpack[RunKeywords]) -> Starlette:
     """The web application of a run or an exported network, for a server of your own; `hosts` are its names.
 
@@ -94,7 +94,7 @@ def serve(
     port: int = 8000,
     token_file: str | Path | None = None,
     names: Sequence[str] = (),
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
     samples: int | None = None,
     **options: Unpack[RunKeywords],
 ) -> None:
@@ -106,7 +106,7 @@ def serve(
     """
     token = token_of(token_file)
     check_reachable(host, token)
-    limits = limits or Limits()
+    limits = limits or RequestLimits()
     shown = console_for(options["console"], options["quiet"])
     allowed = [*LOOPBACK, "[::1]", *names] if host in LOOPBACK else [*names] or ["*"]
     options["console"] = shown

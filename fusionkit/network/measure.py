@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.components.failures import component_failed
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
@@ -73,6 +72,9 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
     with torch.device(device):
         module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.carried) for shape in shapes]
+        # It imports triton, which takes longer than a small network does.
+        from torch.utils.flop_counter import FlopCounterMode
+
         with (_untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made,
               FewSteps(lambda: (flops.get_total_flops(), made.total)) as left_out):
             result = module(*args, **unpadded(call.component, shapes, args))

@@ -22,7 +22,7 @@ from fusionkit.syntax.tree import to_plain
 
 PREDICTIONS = "predictions.csv"
 CALIBRATION, MISSING, SUBGROUPS, THRESHOLD = "calibration.json", "missing.csv", "subgroups.csv", "threshold.json"
-SITES = "sites.csv"
+SITES, BESIDE, CASE_MIX, WORST = "sites.csv", "beside.csv", "case-mix.csv", "worst-cases.csv"
 GROUPS, EXPLAIN = "groups.json", "explain/explain.json"
 NOT_RECORDED = "not recorded"
 _HASHED = (".json", ".yaml", ".csv", ".safetensors", ".npz")

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.serving.answers import answer, refusal
 from fusionkit.serving.batching import Batcher, BusyError
-from fusionkit.serving.engine import Engine, Limits
+from fusionkit.serving.engine import Engine, RequestLimits
 from fusionkit.serving.metrics import Metrics
 from fusionkit.serving.openapi import described, page
 from fusionkit.serving.uploads import CELLS, Upload, bad_request, cells_of
@@ -40,17 +40,17 @@ class _InMemory(MultiPartParser):
     spool_max_size = 1 << 62
 
 
-def application(engine: Engine, limits: Limits | None = None, *, token: str | None = None,
+def application(engine: Engine, limits: RequestLimits | None = None, *, token: str | None = None,
                 hosts: tuple[str, ...] = ("*",)) -> Starlette:
     """The application of a network. With `token` every request but /health must have it; `hosts` are its own names.
 
     Raises: GraphError with `not-served` for inputs that a request cannot hold.
     """
-    return _Server(engine, limits or Limits(), token).application(hosts)
+    return _Server(engine, limits or RequestLimits(), token).application(hosts)
 
 
 class _Server:
-    def __init__(self, engine: Engine, limits: Limits, token: str | None) -> None:
+    def __init__(self, engine: Engine, limits: RequestLimits, token: str | None) -> None:
         self.engine, self.limits, self.token, self.metrics = engine, limits, token, Metrics()
         self.batcher, self.open = Batcher(engine, limits, self.metrics), 0
         self.description = described(engine, self.batcher.reader, token is not None)

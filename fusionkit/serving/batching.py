@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.inference.head_result import HeadResult
-from fusionkit.serving.case import CaseReader, ReadCase
-from fusionkit.serving.engine import Engine, Limits
+from fusionkit.serving.case import ReadCase, UploadReader
+from fusionkit.serving.engine import Engine, RequestLimits
 from fusionkit.serving.metrics import Metrics
 from fusionkit.serving.uploads import Upload
 
@@ -32,9 +32,9 @@ class Answered:
 class Batcher:
     """Reads cases in a few threads and runs the network in one, on as many cases as have come."""
 
-    def __init__(self, engine: Engine, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, limits: RequestLimits, metrics: Metrics) -> None:
         self.engine, self.limits, self.metrics = engine, limits, metrics
-        self.reader = CaseReader(engine, limits)
+        self.reader = UploadReader(engine, limits)
         self.waiting = 0
         self._reading = ThreadPoolExecutor(limits.readers, "fusionkit-read")
         self._running = ThreadPoolExecutor(1, "fusionkit-run")

@@ -17,7 +17,7 @@ from fusionkit.data.description import describe
 from fusionkit.data.loading import Cohort, load_cohort
 from fusionkit.errors import DataError, Diagnostic, GraphError, UserError, did_you_mean
 from fusionkit.files import write_text
-from fusionkit.serving.engine import Engine, Limits
+from fusionkit.serving.engine import Engine, RequestLimits
 from fusionkit.serving.uploads import Upload, bad_request, write_files
 from fusionkit.syntax.writer import write
 
@@ -36,13 +36,13 @@ class ReadCase:
     warnings: tuple[Diagnostic, ...]
 
 
-class CaseReader:
+class UploadReader:
     """Reads requests as cases of the data that a network was trained on.
 
     Raises: GraphError with `not-served` for inputs that a request cannot hold.
     """
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: RequestLimits) -> None:
         self.engine, self.limits = engine, limits
         self.id: str = engine.data["id"]
         self.kinds = {name: _kind(name, item) for name, item in engine.data["inputs"].items() if name in engine.inputs}

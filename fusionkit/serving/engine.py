@@ -37,7 +37,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Of requests: bytes of one, files and unpacked bytes of its archives, cases that wait or run, seconds of one.
 
     `gather` is how many seconds the first of several simultaneous cases waits for others.

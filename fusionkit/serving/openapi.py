@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from fusionkit import __version__
-from fusionkit.serving.case import CaseReader
+from fusionkit.serving.case import UploadReader
 from fusionkit.serving.engine import Engine
 from fusionkit.serving.uploads import CELLS
 
@@ -19,7 +19,7 @@ _REFUSALS = {
 }
 
 
-def described(engine: Engine, reader: CaseReader, with_token: bool) -> dict[str, Any]:
+def described(engine: Engine, reader: UploadReader, with_token: bool) -> dict[str, Any]:
     """The description of the server."""
     form: dict[str, Any] = {name: {"type": "array", "items": {"type": "string", "format": "binary"},
                                    "description": _file_text(engine, name)} for name in reader.file_inputs}
@@ -76,7 +76,7 @@ def _answer(engine: Engine) -> dict[str, Any]:
         "warnings": {"type": "array"}, "row": {"type": "object", "additionalProperties": {"type": "string"}}}}
 
 
-def page(description: Mapping[str, Any], reader: CaseReader) -> str:
+def page(description: Mapping[str, Any], reader: UploadReader) -> str:
     """The page for people: what to send, with an example; it loads nothing from elsewhere."""
     files = [f"-F {name}=@{name}.zip" for name in reader.file_inputs]
     columns = [column for names in reader.columns.values() for column in names]

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from fusionkit.errors import DataError, Diagnostic
-from fusionkit.serving.engine import Limits
+from fusionkit.serving.engine import RequestLimits
 
 CELLS = "cells"
 """The part of a request with the cells of the table, as a JSON object."""
@@ -48,7 +48,7 @@ def bad_request(message: str, why: str | None = None, fix: str = "/docs shows wh
     return DataError(Diagnostic("bad-request", message, why=why, fix=fix))
 
 
-def write_files(upload: Upload, folder: Path, limits: Limits) -> dict[str, list[Path]]:
+def write_files(upload: Upload, folder: Path, limits: RequestLimits) -> dict[str, list[Path]]:
     """The files of each input in a private folder, archives unpacked; their own names only decide the order.
 
     Raises: DataError with `bad-archive` or `too-large`.

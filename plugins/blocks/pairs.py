@@ -1,4 +1,4 @@
-"""Losses over pairs of inputs of the same case. Contains no component."""
+"""Losses over pairs of inputs, of the same case or of all cases. Contains no component."""
 
 # Axes: B batch, M inputs.
 
@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, TensorShape, fill_absent
+from fusionkit.api import CaseComparison, ComponentError, TensorShape, at_least_single, fill_absent
 
 Pairs = Literal["all", "first"]
 """Every input with every other, or the first with each of the others."""
@@ -63,4 +63,49 @@ class PairLoss(nn.Module):
         """The inputs and the loss."""
         given = fill_absent(features, present)
         loss = self.weight * mean_over_pairs(self.measure, given, present, self.pairs)
+        return *given, loss.to(given[0].dtype)
+
+
+class SetLoss(CaseComparison):
+    """The mean over pairs of inputs of a distance between their cases, taken as two sets: no case has a partner.
+
+    `measure` gives it from rows (B, c) and which of them count (B,), of both inputs: ().
+
+    Shapes: `present` (B, M) or None and M tensors (B, c); gives (). A pair counts if both inputs are there in two rows
+    or more.
+    """
+
+    def __init__(self, measure: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.measure = measure
+
+    def compare(self, present: Tensor | None, *features: Tensor) -> Tensor:
+        """The loss."""
+        given = [at_least_single(x) for x in features]
+        if present is None:
+            present = torch.ones(given[0].shape[0], len(given), dtype=torch.bool, device=given[0].device)
+        columns, losses, counts = present.unbind(1), [], []
+        for a, b in combinations(range(len(given)), 2):
+            enough = (columns[a].sum() > 1) & (columns[b].sum() > 1)
+            losses.append(self.measure(given[a], columns[a], given[b], columns[b]).where(enough, 0.0))
+            counts.append(enough)
+        return torch.stack(losses).sum() / torch.stack(counts).sum().clamp(min=1)
+
+
+class BetweenSets(nn.Module):
+    """The inputs unchanged, and `weight` times a `SetLoss`.
+
+    Raises: ComponentError for a single input.
+    """
+
+    def __init__(self, inputs: Sequence[TensorShape], measure: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+                 weight: float) -> None:
+        super().__init__()
+        check_several(inputs)
+        self.align, self.weight = SetLoss(measure), weight
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The inputs and the loss."""
+        given = fill_absent(features, present)
+        loss = self.weight * self.align(present, *given)
         return *given, loss.to(given[0].dtype)

@@ -1,20 +1,31 @@
 """Gated attention pooling: a small network scores every input, or every token, and the scores weight their mean.
 
 Source: Ilse, Tomczak and Welling 2018, Attention-based Deep Multiple Instance Learning, arXiv 1802.04712, eq. 7 to 9.
-The authors' code adds a learned number to all scores, which has no effect on their softmax; it is left out here.
 """
 # Axes: B batch, M inputs, c width of one input, n items (inputs, or tokens of all), d width of an item, h {hidden}.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from fusionkit_plugins.blocks.gated_pool import GatedScores
 from fusionkit_plugins.blocks.options import input_width
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusionkit.api import Config, Fusion, Projections, TensorShape, Vector, joined_shape, softmax_present, tokens_there
+from fusionkit.api import (
+    Config,
+    Fusion,
+    Projections,
+    Recorded,
+    Release,
+    TensorShape,
+    Vector,
+    joined_shape,
+    tokens_there,
+)
 
 
 class AttentionPoolConfig(Config):
@@ -26,7 +37,7 @@ class AttentionPoolConfig(Config):
                                           "u tanh(V x), eq. 8.")
 
 
-class AttentionPool(nn.Module):
+class AttentionPool(GatedScores):
     """`y = sum w_i x_i`, w the softmax over the present i of `u (tanh(V x_i + b) * sigmoid(U x_i + c))`.
 
     The x_i are the inputs, if these are vectors, or the tokens of all of them, for example slices of a scan.
@@ -37,19 +48,14 @@ class AttentionPool(nn.Module):
     """
 
     def __init__(self, config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        width = joined_shape(config, inputs).width
+        super().__init__(joined_shape(config, inputs).width, config.hidden, config.gated)
         self.vectors = inputs[0].layout == "vector"
         self.project = Projections(inputs, config.width)
-        self.hidden = nn.Linear(width, config.hidden)
-        self.gate = nn.Linear(width, config.hidden) if config.gated else None
-        self.score = nn.Linear(config.hidden, 1, bias=False)
 
     def forward(self, *features: Tensor, present: Tensor | None = None,
                 valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The weighted mean."""
-        items_Bnd, weights_Bn = self._weighed(features, present, valid)
-        return (weights_Bn.unsqueeze(2) * items_Bnd).sum(1)
+        return self._weighed(features, present, valid)[0]
 
     def weights(self, *features: Tensor, present: Tensor | None = None,
                 valid: Sequence[Tensor | None] | None = None) -> Tensor:
@@ -60,18 +66,27 @@ class AttentionPool(nn.Module):
                  valid: Sequence[Tensor | None] | None) -> tuple[Tensor, Tensor]:
         parts = self.project(features, present)
         items_Bnd = torch.stack(parts, 1) if self.vectors else torch.cat(parts, 1)
-        hidden = self.hidden(items_Bnd).tanh()
-        if self.gate is not None:
-            hidden = hidden * self.gate(items_Bnd).sigmoid()
-        return items_Bnd, softmax_present(self.score(hidden).squeeze(2), tokens_there(features, present, valid))
+        return self.pooled(items_Bnd, tokens_there(features, present, valid))
 
 
 def _output(config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     return Vector((joined_shape(config, inputs).width,))
 
 
+def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {"hidden": shapes["att.attention_a.0.weight"][0]}
+
+
+def _replay(module: AttentionPool, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:
+    mask = case.arrays.get("mask")
+    valid = None if mask is None else [mask.bool()]
+    return {"y": module(*inputs, valid=valid), "weights": module.weights(*inputs, valid=valid)}
+
+
 component = Fusion(
     "attention_pool", AttentionPoolConfig, AttentionPool, rule="*features: B _ | *features: B [_] _", output=_output,
     absent="drop", category="attention", paper="arXiv:1802.04712", claims=("symmetric", "onnx"),
     exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own"},
+    reference={"release": Release(names={"hidden": "att.attention_a.0", "gate": "att.attention_b.0",
+                                         "score": "att.attention_c"}, read=_read, replay=_replay)},
 )

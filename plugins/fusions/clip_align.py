@@ -59,18 +59,26 @@ class ClipAlignConfig(Config):
 class Alignment(CaseComparison):
     """Cross-entropy of finding a case's own vector among those of the batch, both ways, mean over the pairs of inputs.
 
-    S = e^t n_a n_b^T of vectors of length one; the loss of a pair is (CE(S) + CE(S^T)) / 2 with the diagonal as target.
+    S = e^t n_a n_b^T of vectors of length one; the loss of a pair is `balance` CE(S) + (1 - `balance`) CE(S^T) with the
+    diagonal as target. The scale e^t is learned where `learned` is true.
 
     Shapes: M inputs (B, w); gives (). Rows without both inputs are excluded from the matrix; a pair of inputs in fewer
     than two rows is excluded from the mean. Where `same_patient` is `ignore`, a case is not told from other cases of
     its patient.
     """
 
-    def __init__(self, temperature: float, largest_scale: float, same_patient: SamePatient = "negative") -> None:
+    log_scale: Tensor
+
+    def __init__(self, temperature: float, largest_scale: float, same_patient: SamePatient = "negative",
+                 balance: float = 0.5, learned: bool = True) -> None:
         super().__init__()
-        self.ignores = same_patient == "ignore"
+        self.ignores, self.balance = same_patient == "ignore", balance
         self.largest = log(largest_scale)
-        self.log_scale = nn.Parameter(torch.tensor(-log(temperature)))
+        start = torch.tensor(-log(temperature))
+        if learned:
+            self.log_scale = nn.Parameter(start)
+        else:
+            self.register_buffer("log_scale", start, persistent=False)
 
     def compare(self, present: Tensor | None, *features: Tensor, patients: Tensor | None = None) -> Tensor:
         """The loss."""
@@ -84,19 +92,19 @@ class Alignment(CaseComparison):
         losses, counts = [], []
         for a, b in combinations(range(len(features)), 2):
             both_B = columns[a] & columns[b]
-            losses.append(_contrast(scale * (directions[a] @ directions[b].T), both_B, apart))
+            losses.append(_contrast(scale * (directions[a] @ directions[b].T), both_B, apart, self.balance))
             counts.append(both_B.sum() > 1)
         return torch.stack(losses).sum() / torch.stack(counts).sum().clamp(min=1)
 
 
-def _contrast(scores_BB: Tensor, both_B: Tensor, apart_BB: Tensor | None) -> Tensor:
+def _contrast(scores_BB: Tensor, both_B: Tensor, apart_BB: Tensor | None, balance: float) -> Tensor:
     """The mean cross-entropy of rows and columns against the diagonal, over the valid rows and columns."""
     place_B = torch.arange(both_B.shape[0], device=both_B.device)
     other_BB = both_B.unsqueeze(1) & both_B
     # The diagonal stays, so that no row is an empty sum.
     kept_BB = (other_BB if apart_BB is None else other_BB & apart_BB) | (place_B.unsqueeze(1) == place_B)
     scores_BB = scores_BB.where(kept_BB, float("-inf"))
-    losses_B = (scores_BB.logsumexp(1) + scores_BB.logsumexp(0)) / 2 - scores_BB.diagonal()
+    losses_B = balance * scores_BB.logsumexp(1) + (1 - balance) * scores_BB.logsumexp(0) - scores_BB.diagonal()
     return losses_B.where(both_B, 0.0).sum() / both_B.sum().clamp(min=1)
 
 

@@ -44,6 +44,9 @@ FUSIONS = {
               "  last: {use: encoder.pool, from: all, with: {kind: gem}}",
     "perceiver": "last: {use: fusion.perceiver, from: [both.a, both.b], with: {width: 8, heads: 2}}",
     "healnet": "last: {use: fusion.healnet, from: [both.a, both.b, slide, ehr], with: {width: 8, latents: 3}}",
+    "mcat": "last: {use: fusion.mcat, from: [both.a, ehr, both.b], with: {width: 8, heads: 2, inside: 7, dropout: 0}}",
+    "survpath": "last: {use: fusion.survpath, from: [both.a, ehr, both.b], with: {width: 8, kernel: 3, dropout: 0,\n"
+                "         group_dropout: 0}}",
     "token by token": "two: {use: fusion.mean, from: [a, both.a]}\n"
                       "  gated: {use: fusion.gmu, from: [two, both.a], with: {width: 8}}\n"
                       "  weighted: {use: encoder.mfa, from: gated}\n"

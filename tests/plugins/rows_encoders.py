@@ -34,6 +34,7 @@ ROWS: list[tuple[Any, ...]] = [
     *[("encoder.dropout", {"mode": mode}, [sizes]) for mode in ("elementwise", "channel") for sizes in EVERY_LAYOUT],
     *[("encoder.placeholder", {"start": start}, [sizes]) for start in ("zeros", "normal") for sizes in EVERY_LAYOUT],
     *[("encoder.placeholder", {"value": "mean"}, [sizes]) for sizes in EVERY_LAYOUT],
+    *[("encoder.placeholder", {"value": "prototype", "prototypes": 3}, [sizes]) for sizes in EVERY_LAYOUT],
     *[("encoder.pool", {"kind": kind}, [sizes])
       for kind in ("avg", "max", "avgmax", "gem") for sizes in (TOKENS, IMAGE, VOLUME)],
     *[("encoder.pool", {"to": "tokens"}, [sizes]) for sizes in (IMAGE, VOLUME)],

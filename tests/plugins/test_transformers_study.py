@@ -19,7 +19,7 @@ from small_study import description, train, write_files
 from small_study import without_plots as without_plots
 
 import fusionkit
-from fusionkit.api import Image, MaskedText
+from fusionkit.api import ComponentError, Image, MaskedText
 from fusionkit.cli.parser import main
 from fusionkit.comparison import tables
 from fusionkit.conversion.verification.reading import read_fixture
@@ -135,7 +135,8 @@ def test_in_a_comparison_each_film_and_each_report_is_encoded_once(tmp_path: Pat
     assert kept == [(18, 16), (sum(-(-count // 8) for count in tokens), 16)] and max(tokens) > 8
 
 
-def test_the_towers_of_an_open_clip_file_are_two_folders(tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", [True, False])
+def test_the_towers_of_an_open_clip_file_are_two_folders(split: bool, tmp_path: Path) -> None:
     """As docs/encoders.md says for BiomedCLIP, on a file of its form: a timm network, a BERT, and two projections."""
     import timm
     from fusionkit_plugins.encoders.hf_text import HfTextConfig
@@ -154,8 +155,8 @@ def test_the_towers_of_an_open_clip_file_are_two_folders(tmp_path: Path) -> None
     for folder, start in (("image", "visual.trunk."), ("text", "text.transformer.")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "config.json").write_text(json.dumps(config[folder]))
-        save_file({name.removeprefix(start): value.contiguous() for name, value in whole.items()
-                   if name.startswith(start)}, tmp_path / folder / "model.safetensors")
+        save_file({name.removeprefix(start) if split else name: value.contiguous() for name, value in whole.items()
+                   if name.startswith(start) or not split}, tmp_path / folder / "model.safetensors")
     image = Timm(TimmConfig(model="local", folder=WeightsFolder.at(tmp_path / "image"), pool="cls"),
                  [Image((3, 16, 16))]).eval()
     text = HfText(HfTextConfig(folder=WeightsFolder.at(tmp_path / "text"), pool="cls"),
@@ -166,6 +167,10 @@ def test_the_towers_of_an_open_clip_file_are_two_folders(tmp_path: Path) -> None
         assert torch.allclose(image(picture), trunk.forward_features((picture - mean) / deviation)[:, 0], atol=1e-6)
         wanted = next(one.array for one in case.expected if one.entry == "out_cls")
         assert torch.allclose(text(case.inputs[0], case.inputs[1].bool()), torch.from_numpy(wanted), atol=1e-5)
+    whole["visual.strange.weight"] = torch.zeros(1)
+    save_file(whole, tmp_path / "image" / "model.safetensors")
+    with pytest.raises(ComponentError, match="1 tensors that the network lacks"):
+        Timm(TimmConfig(model="local", folder=WeightsFolder.at(tmp_path / "image"), pool="cls"), [Image((3, 16, 16))])
 
 
 def test_refusals_as_they_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

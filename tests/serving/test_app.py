@@ -17,7 +17,7 @@ import fusionkit
 from fusionkit.errors import UserError
 from fusionkit.interface.serve import application, check_reachable, token_of
 from fusionkit.serving.app import application as served
-from fusionkit.serving.engine import Limits
+from fusionkit.serving.engine import RequestLimits
 from fusionkit.serving.uploads import Upload, write_files
 
 LAB = ("a", "b", "c")
@@ -202,11 +202,11 @@ def test_archives_stay_in_their_folder_and_within_limits(tmp_path, files, limits
     upload = Upload(files={"scan": [("x.zip", io.BytesIO(packed(**files)))]})
     (tmp_path / "case").mkdir()
     if wanted is None:
-        written = write_files(upload, tmp_path / "case", Limits())
+        written = write_files(upload, tmp_path / "case", RequestLimits())
         assert [path.relative_to(tmp_path / "case").as_posix() for path in written["scan"]] == ["input-0/00000.npy"]
         return
     with pytest.raises(UserError) as caught:
-        write_files(upload, tmp_path / "case", Limits(**limits))
+        write_files(upload, tmp_path / "case", RequestLimits(**limits))
     assert caught.value.diagnostics[0].code == wanted
 
 
@@ -224,10 +224,10 @@ def test_limits_answer_with_their_status(study):
         held.wait(20)
         return results(cases)
 
-    with TestClient(served(engine, Limits(request_bytes=200))) as client:
+    with TestClient(served(engine, RequestLimits(request_bytes=200))) as client:
         assert client.post("/predict", files=said("x" * 400)).status_code == 413
     engine.results = slow
-    with TestClient(served(engine, Limits(waiting=1, seconds=0.4))) as client:
+    with TestClient(served(engine, RequestLimits(waiting=1, seconds=0.4))) as client:
         late = client.post("/predict", files=row)
         assert (late.status_code, code(late)) == (504, "timeout")
         busy = client.post("/predict", files=row)
@@ -249,7 +249,7 @@ def test_a_server_that_ends_answers_what_it_has_accepted(study):
 
     options = RunKeywords(uncertainty=None, tta=None, looped=False, memory=None, device="cpu", fold=None,
                           data_roots=(), plugins=(), components=(), quiet=True, console=None)
-    batcher = Batcher(engine_of(study / "run", options), Limits(), Metrics())
+    batcher = Batcher(engine_of(study / "run", options), RequestLimits(), Metrics())
     row = read_table(study / "cases.csv")[0]
 
     async def ask():

@@ -32,9 +32,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, console: Console) -> int:
     """Serve until told to end."""
     from fusionkit.interface.serve import serve
-    from fusionkit.serving.engine import Limits
+    from fusionkit.serving.engine import RequestLimits
 
     options = given(args)
     megabytes, waiting, seconds = (options.pop(name) for name in _LIMITS)
-    serve(**options, limits=Limits(request_bytes=megabytes << 20, waiting=waiting, seconds=seconds), console=console)
+    limits = RequestLimits(request_bytes=megabytes << 20, waiting=waiting, seconds=seconds)
+    serve(**options, limits=limits, console=console)
     return 0

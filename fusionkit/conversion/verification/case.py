@@ -89,11 +89,15 @@ class Fixture:
         """The parameters that were not assigned to any of ours."""
         return Parameters(self.shapes or {}, self.fill, self.kept | names)
 
+    def drawn(self, key: str, shape: Sequence[int]) -> Tensor:
+        """Standard-normal numbers that the key determines."""
+        return torch.from_numpy(normal(key, shape))
+
     def cotangent(self, place: int, shape: Sequence[int]) -> Tensor:
         """The weights of output number `place` in the sum whose gradients are recorded."""
         if place in self.cotangents:
             return self.cotangents[place]
-        return torch.from_numpy(normal(f"cotangent{place}", shape))
+        return self.drawn(f"cotangent{place}", shape)
 
 
 def normal(key: str, shape: Sequence[int]) -> NDArray[np.float32]:

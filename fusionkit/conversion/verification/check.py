@@ -83,7 +83,7 @@ def _subject(target: str, fixture: Fixture, registry: Registry, release: str, se
     """A component by its id, else a graph by name or path."""
     kind, dot, _ = target.partition(".")
     if dot and kind in KINDS and not Path(target).exists():
-        return component_for(registry.load(target), fixture, release, sets)
+        return component_for(registry.load(target), fixture, release, sets, registry)
     return network_for(target, fixture, registry, release, sets)
 
 

@@ -17,11 +17,14 @@ from fusionkit.conversion.name_mapping import Part, release_of
 from fusionkit.conversion.verification.case import Fixture
 from fusionkit.conversion.verification.subject import Subject, options_read, wrong
 from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.registry.inner import looked_up
+from fusionkit.registry.lookup import Registry
 from fusionkit.shapes.layouts import Bundle, Shape, is_loss, shape_of
 from fusionkit.shapes.rule import Mismatch, result_shape
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import Mapping as Table
 from fusionkit.syntax.writer import write
 
 
@@ -61,7 +64,8 @@ class OneComponent(Subject):
         return {"present": present}
 
 
-def component_for(component: Component, fixture: Fixture, name: str, sets: Sequence[str]) -> Subject:
+def component_for(component: Component, fixture: Fixture, name: str, sets: Sequence[str], registry: Registry
+                  ) -> Subject:
     """A component configured and built for the fixture; `sets` are options, `name=value`.
 
     Raises: GraphError or DataError if it cannot be built, or has no such release.
@@ -70,7 +74,7 @@ def component_for(component: Component, fixture: Fixture, name: str, sets: Seque
     if release is None:
         raise wrong(f"{component.id} declares no release", "declare Component(reference={'release': Release(...)})")
     written = {**release.options, **options_read(release, fixture.shapes or {}, fixture.meta)}
-    config = _config(component, written, sets)
+    config = _config(component, written, sets, registry)
     sizes: Sequence[Sequence[int]] = [tuple(value.shape[1:]) for value in fixture.inputs]
     if release.sizes is not None:
         sizes = release.sizes([list(one) for one in sizes], fixture.meta)
@@ -79,11 +83,14 @@ def component_for(component: Component, fixture: Fixture, name: str, sets: Seque
     return OneComponent(module, (Part(module, config, release),), release.taps, release, names)
 
 
-def _config(component: Component, options: Mapping[str, Any], sets: Sequence[str]) -> Any:
+def _config(component: Component, options: Mapping[str, Any], sets: Sequence[str], registry: Registry) -> Any:
     tree = read(write(dict(options)), "<options>")
     for assignment in sets:
         tree = assign(tree, assignment)
     config, faults = check_options(component.config, tree, component.id, Span("<options>", 1, 1))
+    if config is not None:
+        config, inner_faults = looked_up(config, tree if isinstance(tree, Table) else None, component.id, registry)
+        faults = [*faults, *inner_faults]
     if faults:
         raise GraphError(faults)
     return config

@@ -115,3 +115,26 @@ def test_a_mean_stays_in_evaluation_and_where_nothing_is_present() -> None:
     module.eval()(torch.full((3, 5), 7.0))
     assert torch.equal(module.stand_in, before)
     assert module.steps.item() == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_prototype_is_the_centre_of_the_largest_cluster(shape: TensorShape) -> None:
+    torch.manual_seed(0)
+    module = Placeholder(PlaceholderConfig(value="prototype", prototypes=3), [shape])
+    module.train()
+    places = torch.tensor([0.0, 10.0, 10.0, -10.0, 0.0, 10.0, 10.0])
+    for _ in range(5):
+        x = places.reshape(-1, *[1] * len(shape.sizes)) + 0.1 * torch.randn(7, *shape.sizes)
+        x[4] = float("nan")
+        module(x, present=torch.tensor([[True]] * 4 + [[False]] + [[True]] * 2))
+    given = module.eval()(torch.full((2, *shape.sizes), float("nan")), present=torch.tensor([[False], [False]]))
+    torch.testing.assert_close(given, torch.full_like(given, 10.0), atol=0.3, rtol=0)
+    assert not [*module.parameters()]
+
+
+def test_a_prototype_learns_nothing_from_batches_without_a_row() -> None:
+    module = Placeholder(PlaceholderConfig(value="prototype", prototypes=2), [SHAPES[0]]).train()
+    module(torch.full((3, 5), float("nan")), present=torch.zeros(3, 1, dtype=torch.bool))
+    assert module.steps == 0 and not module.centres.any()
+    module(torch.arange(15.0).reshape(3, 5), present=PRESENT)
+    assert module.steps == 1 and module.centres.isfinite().all()

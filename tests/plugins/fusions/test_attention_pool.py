@@ -1,10 +1,13 @@
-"""Gated attention pooling: the formula for inputs and for tokens, absence, and sizes."""
+"""Gated attention pooling: recorded numbers, the formula for inputs and for tokens, absence, and sizes."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from fusionkit_plugins.fusions.attention_pool import component
+from recorded import GOLDEN
+
+from fusionkit.conversion.verification.check import check
 
 X, Y, Z = (torch.randn(3, 5, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
 SLICES, MORE = torch.randn(3, 7, 5), torch.randn(3, 2, 5)
@@ -19,6 +22,12 @@ def by_hand(module, items, gated=True):
         scores.append((hidden * module.score.weight[0]).sum(1))
     shares = torch.stack(scores, 1).exp()
     return ((shares / shares.sum(1, keepdim=True)).unsqueeze(2) * items).sum(1)
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "methods" / "abmil").glob("*.npz")), ids=lambda path: path.stem)
+def test_recorded_numbers_are_reproduced(path):
+    found = check("fusion.attention_pool", path)
+    assert found.ok, [row for row in found.rows if not row.ok]
 
 
 @pytest.mark.parametrize("gated", [True, False])

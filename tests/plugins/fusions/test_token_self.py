@@ -1,4 +1,4 @@
-"""Self-attention over all tokens: a block by hand, who is asked, what each output is, and sizes."""
+"""Self-attention over all tokens: recorded numbers, a block by hand, who is asked, what each output is, and sizes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.transformer import SelfBlock
-from fusionkit_plugins.fusions.token_self import component
+from fusionkit_plugins.fusions.token_self import TokenSelfConfig, component
+from pydantic import ValidationError
+from recorded import GOLDEN
 
+import fusionkit
 from fusionkit.components.config import ComponentError
+from fusionkit.conversion.verification.check import check
 
 X, Y = torch.randn(3, 5, 7), torch.randn(3, 2, 11)
 SMALL = {"width": 6, "layers": 1, "heads": 1}
@@ -91,3 +95,44 @@ def test_sizes(build, count, layers):
 def test_heads_must_divide_the_width(build):
     with pytest.raises(ComponentError, match="6 features cannot be divided equally among 4 heads"):
         build(component, X, Y, width=6)
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "methods" / "simbamm").glob("*.npz")), ids=lambda path: path.stem)
+def test_recorded_numbers_are_reproduced(path):
+    """SimBaMM: a last norm, with and without class token, and norms behind the layers; some inputs missing."""
+    found = check("fusion.token_self", path)
+    assert found.ok, [row for row in found.rows if not row.ok]
+
+
+@pytest.mark.parametrize("options", [{"norm": "last"}, {"norm": "last", "class_token": False, "output": "mean"},
+                                     {"norm": "after", "output": "mean"}])
+def test_an_input_that_all_lack_is_as_if_the_network_did_not_have_it(build, options):
+    two, one = (build(component, *inputs, **SMALL, **options) for inputs in ((X, Y), (X,)))
+    one.load_state_dict({name: value for name, value in two.state_dict().items() if not name.startswith("streams.1")})
+    found = two(X, Y, present=torch.tensor([[True, False]] * 3))
+    torch.testing.assert_close(found, one(X), atol=1e-6, rtol=0)
+
+
+def test_without_the_class_token_there_is_none_to_give():
+    with pytest.raises(ValidationError, match="'output: class' needs 'class_token: true'"):
+        TokenSelfConfig(class_token=False)
+
+
+def test_the_baseline_of_its_authors_has_so_many_parameters(build, count):
+    vectors = [torch.randn(2, 64)] * 3
+    assert count(build(component, *vectors, width=128, heads=4, norm="last")) == 422272
+    small = [torch.randn(2, size) for size in (4, 6, 5)]
+    bare = build(component, *small, width=8, heads=2, norm="last", class_token=False, output="mean")
+    assert count(bare) == 1928
+
+
+def test_the_graph_of_the_baseline_predicts_from_what_is_there():
+    model = fusionkit.build("simbamm", seed=3).eval()
+    inputs = {"ct": torch.rand(3, 1, 16, 32, 32), "clinic": torch.ones(3, 10)}
+    present = {"ct": torch.tensor([True, False, True]), "clinic": torch.tensor([True, True, False])}
+    with torch.no_grad():
+        scores = model(inputs, present=present)["diagnosis"]
+        alone = model({name: value[1:2] for name, value in inputs.items()},
+                      present={name: value[1:2] for name, value in present.items()})["diagnosis"]
+    torch.testing.assert_close(scores[1:2], alone)
+    assert not torch.equal(scores[0], scores[1])
