@@ -235,7 +235,8 @@ class CaseDataset(Cases):
     def __getitem__(self, position: int) -> Case:
         import torch
 
-        row, read, masked = self.rows[position], self.arrays(position), tuple(self.counts)
+        row, read = self.rows[position], self.arrays(position)
+        masked = tuple(name for name in self.counts if name in read)  # features of frozen nodes stand for the others
         case: Case = {
             "index": row,
             "inputs": {name: torch.from_numpy(each.array) for name, each in read.items()},
