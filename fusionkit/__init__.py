@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fusionkit.interface.compare import compare as compare
     from fusionkit.interface.evaluate import evaluate as evaluate
     from fusionkit.interface.explain import explain as explain
+    from fusionkit.interface.export import export as export
     from fusionkit.interface.inspect import inspect as inspect
     from fusionkit.interface.load import load as load
     from fusionkit.interface.plan import plan as plan

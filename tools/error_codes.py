@@ -25,6 +25,7 @@ AREAS = {
     "Data files, tables and files of cases": ("data",),
     "Training and runs": ("training", "runs", "inference", "evaluation"),
     "Networks and weights": ("network", "pretrained", "conversion"),
+    "Export and serving": ("deployment", "serving"),
     "Comparison": ("comparison",),
     "Reports": ("reporting",),
     "Explanation": ("explanation",),

@@ -215,6 +215,7 @@ def _cases(compared: ComparisonResult) -> list[str]:
 def _units(compared: ComparisonResult) -> str:
     rows = [f'<tr><td class="number">{unit.repeat + 1}</td>'
             f'<td class="number">{"" if unit.fold is None else unit.fold + 1}</td>'
+            f'<td>{escape(unit.left_out or "")}</td>'
             f'<td class="number">{len(unit.train)}</td><td class="number">{len(unit.test)}</td></tr>'
             for unit in compared.units]
-    return table_of_rows(("repeat", "fold", "training cases", "test cases"), rows, range(4), "small")
+    return table_of_rows(("repeat", "fold", "left out", "training cases", "test cases"), rows, (0, 1, 3, 4), "small")

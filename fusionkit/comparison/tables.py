@@ -193,7 +193,8 @@ def _margin_numbers(ranking: HeadRanking, row: ScoreRow) -> tuple[float | None, 
 def as_json(compared: ComparisonResult, about: Mapping[str, Any]) -> dict[str, Any]:
     """Everything as plain data."""
     units = [{**({"repeat": unit.repeat + 1} if compared.seeds == 1 else {"repeat": 1, "seed": unit.repeat + 1}),
-              "fold": unit.fold, "train": len(unit.train), "test": len(unit.test)} for unit in compared.units]
+              "fold": unit.fold, "train": len(unit.train), "test": len(unit.test),
+              **({} if unit.left_out is None else {"left_out": unit.left_out})} for unit in compared.units]
     return {"fusionkit-compare": 1, **about, "node": compared.comparison.node, "units": units,
             "heads": {ranking.head.name: _head_json(compared, ranking) for ranking in compared.rankings},
             "left_out": dict(compared.left_out), "notes": list(compared.comparison.notes),

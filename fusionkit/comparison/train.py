@@ -58,12 +58,16 @@ class HeadOutputs:
 
 @dataclass(frozen=True)
 class Unit:
-    """One split into training and test cases: a fold of a repeat, or the repeat itself without folds."""
+    """One split into training and test cases: a fold of a repeat, or the repeat itself without folds.
+
+    `left_out` is the value, such as a site, that the fold leaves out, where the split does so.
+    """
 
     repeat: int
     fold: int | None
     train: tuple[int, ...]
     test: tuple[int, ...]
+    left_out: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def units_of(comparison: ComparisonPlan, cohorts: Sequence[Cohort]) -> list[Unit
         folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
         for fold in folds:
             parts = parts_of(Setup(comparison.reference.plan, cohort), settings, fold)
-            made.append(Unit(repeat, fold, parts.train, parts.test))
+            left_out = cohort.division.names[fold] if cohort.division.names and fold is not None else None
+            made.append(Unit(repeat, fold, parts.train, parts.test, left_out))
     return made
 
 

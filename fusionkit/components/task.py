@@ -205,6 +205,32 @@ class TaskMethod:
         """
         return None
 
+    def smooth_others(self, score: Floats, truth: Bools, points: Floats) -> Mapping[str, Floats]:
+        """Further smooth curves by name, each (P,), likewise, such as one by another method."""
+        return {}
+
+    bound: ClassVar[str] = ""
+    """The column of a bound on what is predicted, fitted to held-out cases by the four methods below; '' for none."""
+
+    def bound_scores(self, values: Floats, targets: Floats, names: Sequence[str], follow_up: Floats | None
+                     ) -> tuple[Floats, Floats]:
+        """Score and weight of held-out cases, two of (N,): a new case is beyond its bound where its score is above the
+        threshold. `follow_up` (N,) is until when each could have been followed, None where that is not known.
+        """
+        raise NotImplementedError
+
+    def bound_note(self, names: Sequence[str], follow_up: bool) -> str:
+        """What the bound is of, and what it rests on."""
+        return ""
+
+    def bounds(self, values: Floats, names: Sequence[str], limit: float) -> Floats:
+        """The bound of each case by a threshold, infinite where cases were too few: (N, K) to (N,)."""
+        raise NotImplementedError
+
+    def bound_misses(self, found: Floats, targets: Floats, weights: Floats) -> Floats:
+        """The share of cases beyond their bound (N,), by the columns of weights: (N, R) to (R,)."""
+        raise NotImplementedError
+
     def agreements(self, outcomes: Any) -> Sequence[Agreement]:
         """What was predicted and observed, of `Outcomes`, for the plot of calibration; with columns of their own."""
         return ()

@@ -175,7 +175,9 @@ def resolve_sizes(spec: InputSpec, need: InputNeed, promised: Sizes | None,
     if promised is not None and need.sizes is not None and not fits(promised, need.sizes):
         usual = promised
     if usual is None:
-        return None
+        # No case has it. A network that knows the size may be used on these cases all the same.
+        known = need.sizes or (None,)
+        return None if None in known else tuple(size for size in known if size is not None)
     wanted: Sizes = need.sizes if need.sizes is not None else (None,) * len(usual)
     if not fits(usual, wanted):
         graph = f" ({need.span})" if need.span else ""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
@@ -247,11 +246,11 @@ class Cohort:
     def _sequences(self, name: str, preprocessing: Preprocessing) -> SequenceInput:
         """An input of all cases, its values standardised."""
         fit = preprocessing.sequence(name)
-        tensors = [None if array is None else torch.from_numpy(prepared(array, fit))
-                   for array in self.gathered[name].arrays]
-        empty = {"events": torch.zeros(0, 3), "series": torch.zeros(0, 2 * fit.kinds + 1),
-                 "tokens": torch.zeros(0, fit.kinds)}
-        return SequenceInput(tensors, self.masked[name], empty.get(fit.layout, torch.zeros(0, dtype=torch.int64)))
+        arrays = [None if array is None else prepared(array, fit) for array in self.gathered[name].arrays]
+        widths = {"events": 3, "series": 2 * fit.kinds + 1, "tokens": fit.kinds}
+        missing = np.zeros((0, widths[fit.layout]), dtype=np.float32) if fit.layout in widths else np.zeros(
+            0, dtype=np.int64)
+        return SequenceInput(arrays, self.masked[name], missing)
 
     def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""

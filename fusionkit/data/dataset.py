@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from fusionkit.components.transform import Cell
 from fusionkit.data import case_files
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.bag_files import Place
-from fusionkit.data.batch import Case
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
@@ -30,6 +26,18 @@ from fusionkit.data.readers.reader import ReadError
 from fusionkit.data.standard_scale import Landmarks, to_scale
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.utils.data import Dataset
+
+    from fusionkit.data.batch import Case
+
+    Cases = Dataset[Case]
+else:
+    Cases = object  # a DataLoader takes anything with a length and items; exported networks read cases without torch
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +56,20 @@ class Matching:
     scale: tuple[Landmarks, ...]
     landmarks: Mapping[int, tuple[Landmarks, ...]]
 
-    def of_row(self, row: int, values: Tensor) -> Tensor:
+    def of_row(self, row: int, values: Array) -> Array:
         """The values of one row on the standard scale. *Shapes*: (c, ...), kept."""
-        return torch.from_numpy(self._scaled(values, self.landmarks[row]))
+        return self._scaled(values, self.landmarks[row])
 
-    def of_items(self, row: int, values: Tensor, places: Sequence[int], sliced: bool) -> Tensor:
+    def of_items(self, row: int, values: Array, places: Sequence[int], sliced: bool) -> Array:
         """The items at some places of the bag of one row on the standard scale. *Shapes*: (N, c, ...), kept."""
         own, width = self.landmarks[row], values.shape[1]
         starts = [0 if sliced else place * width for place in places]
-        return torch.from_numpy(np.stack([self._scaled(item, own[start:start + width])
-                                          for item, start in zip(values, starts, strict=True)]))
+        return np.stack([self._scaled(item, own[start:start + width])
+                         for item, start in zip(values, starts, strict=True)])
 
-    def _scaled(self, values: Tensor, own: Sequence[Landmarks]) -> NDArray[np.float32]:
+    def _scaled(self, values: Array, own: Sequence[Landmarks]) -> NDArray[np.float32]:
         scales = self.scale if len(self.scale) == len(own) else self.scale[:1] * len(own)
-        return np.stack([to_scale(channel, *pair) for channel, *pair in zip(values.numpy(), own, scales, strict=True)])
+        return np.stack([to_scale(channel, *pair) for channel, *pair in zip(values, own, scales, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +98,9 @@ class FileInput:
         return self.beside[row] if self.beside else ALONE
 
     @property
-    def missing(self) -> Tensor:
+    def missing(self) -> Array:
         """What stands for a missing input: zeros, or no tokens."""
-        return torch.zeros(0, *self.size[1:]) if self.masked is not None else torch.zeros(self.size)
+        return np.zeros((0, *self.size[1:]) if self.masked is not None else self.size, dtype=np.float32)
 
     def fits(self, shape: Sequence[int]) -> bool:
         """Whether a file still has the size that it was checked for."""
@@ -128,14 +136,14 @@ class TableCells:
 
 @dataclass(frozen=True, slots=True)
 class SequenceInput:
-    """An input of another length for every case that is in memory: one tensor for each row, None where it is missing.
+    """An input of another length for every case that is in memory: one array for each row, None where it is missing.
 
-    `masked` has the lengths; an empty tensor stands for a missing one.
+    `masked` has the lengths; an empty array stands for a missing one.
     """
 
-    tensors: Sequence[Tensor | None]
+    arrays: Sequence[Array | None]
     masked: MaskedCounts
-    missing: Tensor
+    missing: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +154,9 @@ class PositionsInput:
     masked: MaskedCounts
 
     @property
-    def missing(self) -> Tensor:
+    def missing(self) -> Array:
         """What stands for a missing input: no items."""
-        return torch.zeros(0, 1)
+        return np.zeros((0, 1), dtype=np.float32)
 
 
 Source = FileInput | ColumnInput | SequenceInput | PositionsInput
@@ -157,27 +165,27 @@ KEEP_BYTES = 1 << 30
 
 
 class Memory:
-    """Tensors of files by input and row, cached while there is room; shared by the datasets of one cohort."""
+    """Arrays of files by input and row, cached while there is room; shared by the datasets of one cohort."""
 
     def __init__(self, room: int = KEEP_BYTES) -> None:
         self.room = self.most = room
-        self._kept: dict[tuple[str, int], Tensor] = {}
+        self._kept: dict[tuple[str, int], Array] = {}
 
-    def get(self, name: str, row: int) -> Tensor | None:
-        """The tensor of an input and row, None if it is not cached."""
+    def get(self, name: str, row: int) -> Array | None:
+        """The array of an input and row, None if it is not cached."""
         return self._kept.get((name, row))
 
-    def put(self, name: str, row: int, tensor: Tensor) -> None:
-        """Cache a tensor if there is room for it."""
-        if tensor.nbytes <= self.room:
-            self.room -= tensor.nbytes
-            self._kept[name, row] = tensor
+    def put(self, name: str, row: int, array: Array) -> None:
+        """Cache an array if there is room for it."""
+        if array.nbytes <= self.room:
+            self.room -= array.nbytes
+            self._kept[name, row] = array
 
 
-class _Read(NamedTuple):
-    """An input of one case: its tensor, whether the case has it, and which of the items of a bag these are."""
+class ReadInput(NamedTuple):
+    """An input of one case: its array, whether the case has it, and which of the items of a bag these are."""
 
-    tensor: Tensor
+    array: Array
     present: bool = True
     places: Sequence[int] = ()
 
@@ -189,7 +197,7 @@ class ItemChoice(Protocol):
         """The places of at most `most` of so many items of a case."""
 
 
-class CaseDataset(Dataset[Case]):
+class CaseDataset(Cases):
     """The preprocessed cases of some rows of a cohort; a missing input is a zero tensor marked as not present.
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
@@ -225,27 +233,37 @@ class CaseDataset(Dataset[Case]):
         return len(self.rows)
 
     def __getitem__(self, position: int) -> Case:
-        row = self.rows[position]
-        read = {name: self._input(name, source, row) for name, source in self.inputs.items()}
-        masked = tuple(name for name, source in self.inputs.items() if _counts(source) is not None)
+        import torch
+
+        row, read, masked = self.rows[position], self.arrays(position), tuple(self.counts)
         case: Case = {
             "index": row,
-            "inputs": {name: each.tensor for name, each in read.items()},
+            "inputs": {name: torch.from_numpy(each.array) for name, each in read.items()},
             "present": {name: each.present for name, each in read.items()},
             "targets": {name: torch.as_tensor(target.values[row]) for name, target in self.targets.items()},
             "target_present": {name: bool(target.present[row]) for name, target in self.targets.items()},
         }
         if masked:
             case["masked"] = masked
-        known = {name: torch.from_numpy(source.known[row]) for name, source in self.inputs.items()
-                 if isinstance(source, ColumnInput) and source.known is not None}
+        known = self.known_cells(position)
         if known:
-            case["known"] = known
+            case["known"] = {name: torch.from_numpy(cells) for name, cells in known.items()}
         if self.grids:
             case["grids"] = {name: _affine(of_rows[row]) for name, of_rows in self.grids.items()}
         if self.item_grids:
             case["places"] = {name: torch.tensor(read[name].places, dtype=torch.int64) for name in self.item_grids}
         return case
+
+    def arrays(self, position: int) -> dict[str, ReadInput]:
+        """The inputs of one case as arrays, without torch."""
+        row = self.rows[position]
+        return {name: self._input(name, source, row) for name, source in self.inputs.items()}
+
+    def known_cells(self, position: int) -> dict[str, NDArray[np.bool_]]:
+        """Which cells of one case are not blank, (c,), of the inputs of which a component asks for it."""
+        row = self.rows[position]
+        return {name: source.known[row] for name, source in self.inputs.items()
+                if isinstance(source, ColumnInput) and source.known is not None}
 
     def some(self, places: Sequence[int]) -> Self:
         """The cases at some places, in that order; cached values are shared."""
@@ -287,40 +305,40 @@ class CaseDataset(Dataset[Case]):
         if isinstance(source, ColumnInput):
             return [bool(source.present[row]) for row in self.rows]
         if isinstance(source, SequenceInput):
-            return [source.tensors[row] is not None for row in self.rows]
+            return [source.arrays[row] is not None for row in self.rows]
         if isinstance(source, PositionsInput):
             return [source.positions.by_row[row] is not None for row in self.rows]
         return [source.paths[row] is not None for row in self.rows]
 
-    def _input(self, name: str, source: Source, row: int) -> _Read:
+    def _input(self, name: str, source: Source, row: int) -> ReadInput:
         if isinstance(source, ColumnInput):
-            return _Read(torch.from_numpy(source.vectors[row]), bool(source.present[row]))
+            return ReadInput(source.vectors[row], bool(source.present[row]))
         if isinstance(source, SequenceInput):
-            tensor = source.tensors[row]
-            return _Read(source.missing, False) if tensor is None else _Read(tensor)
+            array = source.arrays[row]
+            return ReadInput(source.missing, False) if array is None else ReadInput(array)
         if isinstance(source, PositionsInput):
             found = source.positions.by_row[row]
             if found is None:
-                return _Read(source.missing, False)
+                return ReadInput(source.missing, False)
             chosen = self._chosen(source.positions.of, source.positions.bag, row, len(found))
-            return _Read(torch.from_numpy(found[chosen]))
+            return ReadInput(found[chosen])
         path = source.paths[row]
         if path is None:
-            return _Read(source.missing, False)
+            return ReadInput(source.missing, False)
         bag = source.spec.bag
         if bag is not None and (bag.most_evaluate or bag.most) is not None:
             read = self._read(name, source, row, path)  # memory has all items or none
         else:
             kept = self.memory.get(name, row)
             if kept is None:
-                kept = self._read(name, source, row, path).tensor
+                kept = self._read(name, source, row, path).array
                 self.memory.put(name, row, kept)
-            read = _Read(kept, places=range(0 if bag is None else len(kept)))
+            read = ReadInput(kept, places=range(0 if bag is None else len(kept)))
         # What memory holds is shared by the folds, each of which has a scale of its own.
         if source.matching is None:
             return read
-        return read._replace(tensor=source.matching.of_row(row, read.tensor) if bag is None else
-                             source.matching.of_items(row, read.tensor, read.places, bag.sliced))
+        return read._replace(array=source.matching.of_row(row, read.array) if bag is None else
+                             source.matching.of_items(row, read.array, read.places, bag.sliced))
 
     def _chosen(self, name: str, bag: BagOptions, row: int, count: int) -> list[int]:
         """Which of so many items of an input are given."""
@@ -328,20 +346,20 @@ class CaseDataset(Dataset[Case]):
             return list(self.draws.chosen(name, row, self.epoch, count, bag.most))
         return list(spread(count, None if self.whole else bag.most_evaluate))
 
-    def _read(self, name: str, source: FileInput, row: int, place: Place) -> _Read:
+    def _read(self, name: str, source: FileInput, row: int, place: Place) -> ReadInput:
         spec = source.of_row(row)
         if spec.bag is None or isinstance(place, Path):
             assert isinstance(place, Path), "files of a bag without its options; please report"
             array = self._loaded(name, source, row, place)
             if spec.bag is None:
-                return _Read(array)
+                return ReadInput(array)
             chosen = self._chosen(name, spec.bag, row, len(array))
-            return _Read(array[chosen], places=chosen)
+            return ReadInput(array[chosen], places=chosen)
         chosen = self._chosen(name, spec.bag, row, len(place.files))
         items = [self._loaded(name, source, row, place.files[item], items=1) for item in chosen]
-        return _Read(torch.stack(items), places=chosen)
+        return ReadInput(np.stack(items), places=chosen)
 
-    def _loaded(self, name: str, source: FileInput, row: int, path: Path, items: int = 0) -> Tensor:
+    def _loaded(self, name: str, source: FileInput, row: int, path: Path, items: int = 0) -> Array:
         """The array of one file, which is one of several items, or the whole input."""
         try:
             array = case_files.load(source.of_row(row), path, self.cache, source.companions(row))
@@ -353,7 +371,7 @@ class CaseDataset(Dataset[Case]):
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
                            f"{list(array.shape)}; it was {before} before the run started")
         # A reader may give an array that is read-only, which a tensor must not share.
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
+        return array if array.flags.writeable else array.copy()
 
 
 def _counts(source: Source) -> MaskedCounts | None:
@@ -362,4 +380,6 @@ def _counts(source: Source) -> MaskedCounts | None:
 
 
 def _affine(grid: Grid | None) -> Tensor:
+    import torch
+
     return torch.full((4, 4), torch.nan, dtype=torch.float64) if grid is None else torch.tensor(grid.affine)

@@ -15,6 +15,7 @@ from fusionkit.data.input_references import SAME_GRID, read_references
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
 from fusionkit.data.split_spec import SplitSpec, read_split
+from fusionkit.data.study_columns import StudyColumns, read_study_columns
 from fusionkit.data.target_spec import TargetSpec, read_targets
 from fusionkit.errors import DataError, Diagnostic, Span
 from fusionkit.registry.lookup import Registry, discover
@@ -23,8 +24,8 @@ from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
-KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
-        "inputs", SAME_GRID, "augment", "targets")
+KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "date", "site", "sheet", "blank", "decimal",
+        "thousands", "split", "inputs", SAME_GRID, "augment", "targets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class DataDescription:
     """A data file, parsed and checked on its own, without looking at the table and the files.
 
     `roots` are folders outside `folder` whose files may be read. `augmentation` is what training changes at random,
-    `same_grid` are groups of inputs whose volumes must lie on one grid.
+    `same_grid` are groups of inputs whose volumes must lie on one grid. `study` are columns that reports read.
     """
 
     file: Path
@@ -50,6 +51,7 @@ class DataDescription:
     roots: tuple[Path, ...] = ()
     augmentation: Augmentation | None = None
     same_grid: tuple[tuple[str, ...], ...] = ()
+    study: StudyColumns = field(default_factory=StudyColumns)
 
     def span(self, *path: str | int) -> Span:
         """The location of a value, or of the closest enclosing one."""
@@ -98,12 +100,12 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     augmentation = read_augmentation(form, inputs, registry)
     targets = read_targets(form, registry)
     split = read_split(form, targets)
-    numbers, sheet = _numbers(form), form.words("sheet")
+    numbers, sheet, study = _numbers(form), form.words("sheet"), read_study_columns(form)
     if found:
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
     return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, sheet,
-                           tree, readable, augmentation, same_grid)
+                           tree, readable, augmentation, same_grid, study)
 
 
 def _check_version(form: DataFieldReader) -> None:

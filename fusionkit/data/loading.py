@@ -11,7 +11,6 @@ import numpy as np
 from fusionkit.data import bag_files, checks, file_steps, leaks, masked_inputs, sequences, targets
 from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
 from fusionkit.data.bag_files import Place
-from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset, MaskedCounts
 from fusionkit.data.description import DataDescription
@@ -32,7 +31,7 @@ from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import divide, groups_of
 from fusionkit.progress import Progress
 
-__all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
+__all__ = ["CaseDataset", "Cohort", "HeadTarget", "InputNeed", "load_cohort"]
 
 
 def load_cohort(
@@ -85,6 +84,12 @@ def _identify_rows(loading: PartialCohort) -> PartialCohort:
         # Patients matter for splits and intervals: cases that are only predicted need not have them.
         patient, description = None, replace(description, patient=None)
     known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
+    study = [(column, (key,)) for key, column in (("date", description.study.date), ("site", description.study.site))
+             if column is not None]
+    # They are for reports: cases that are only predicted need not have them.
+    if study and (all(column in table for column, _ in study) or loading.required) and loading.has_all(
+            study, "the report"):
+        findings.extend((str(description.study.date), found) for found in description.study.days(table, ids)[1])
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
     if loading.required:
         leaks.check_inputs_apart(description, tuple(loading.heads), tuple(loading.inputs), findings)

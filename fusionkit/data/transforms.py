@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate
 
 from fusionkit.data.readers.reader import ReadError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def window(array: NDArray[np.generic], low: float, high: float) -> NDArray[np.float32]:
@@ -33,6 +36,8 @@ def resize(array: NDArray[np.float32], size: tuple[int, ...], *, cubic: bool = F
         raise ReadError("empty-array", f"it has no values: its shape is {list(array.shape)}", fix="save it again")
     if array.shape[1:] == tuple(size):
         return array.astype(np.float32, copy=False)
+    import torch  # a network without pictures of another size is used without it
+
     values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     if len(size) == 2:
         return _plane(values[None], size[0], size[1], cubic)[0].numpy()
@@ -44,7 +49,9 @@ def resize(array: NDArray[np.float32], size: tuple[int, ...], *, cubic: bool = F
     return _plane(rows, depth, height * width, cubic).reshape(channels, depth, height, width).numpy()
 
 
-def _plane(values: torch.Tensor, height: int, width: int, cubic: bool) -> torch.Tensor:
+def _plane(values: Tensor, height: int, width: int, cubic: bool) -> Tensor:
+    from torch.nn.functional import interpolate
+
     if values.shape[-2:] == (height, width):
         return values
     return interpolate(values, (height, width), mode="bicubic" if cubic else "bilinear", align_corners=False,

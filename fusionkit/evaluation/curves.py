@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.components.figures import GroupCurves, NetBenefit
 from fusionkit.components.outcomes import ClassColumn, Outcomes
-from fusionkit.components.task import Agreement
+from fusionkit.components.task import Agreement, TaskMethod
 from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES, calibration_bin
 from fusionkit.evaluation.decision_curves import MOST_RESAMPLES, DecisionCurve
 from fusionkit.evaluation.net_benefit import class_benefit
@@ -48,8 +48,9 @@ class PrecisionRecall:
 class Reliability:
     """Cases binned by predicted probability: count, mean prediction and observed share of each bin.
 
-    `smooth` is a curve of the observed share by predicted probability, each (P,), where the task has one.
-    *Shape*: the others (15,). An empty bin has NaN for both shares.
+    `smooth` is a curve of the observed share by predicted probability, each (P,), where the task has one, and
+    `others` are further curves at the same probabilities, by name.
+    *Shape*: the rest (15,). An empty bin has NaN for both shares.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Reliability:
     predicted: Floats
     observed: Floats
     smooth: tuple[Floats, Floats] | None = None
+    others: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The non-empty bins."""
@@ -119,14 +121,12 @@ class Curves:
 
 _POINTS = 101
 """Of a smooth curve."""
-Smooth = Callable[[Floats, Bools, Floats], Floats | None]
-"""The observed probability at some predicted ones, from the scores and truths of cases, as `TaskMethod.smooth`."""
 
 
-def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0, smooth: Smooth | None = None) -> Curves:
+def trace(outcomes: Outcomes, *, seed: int = 0, resamples: int = 0, smooth: TaskMethod | None = None) -> Curves:
     """The curves of one head, by its task; intervals of decision curves are from at most 200 resamples.
 
-    `smooth` makes the smooth curve of calibration.
+    `smooth` makes the smooth curves of calibration.
     """
     if not outcomes.cases:
         return Curves()
@@ -161,27 +161,28 @@ def _given(ask: Callable[[Any], Sequence[Given]], outcomes: Outcomes) -> tuple[G
         return ()
 
 
-def reliability_of(outcomes: Outcomes, smooth: Smooth | None = None) -> tuple[Reliability, ...]:
+def reliability_of(outcomes: Outcomes, smooth: TaskMethod | None = None) -> tuple[Reliability, ...]:
     """The bins of a head with probabilities: of each label, of the second of two classes, or of the predicted class."""
     if outcomes.form == "labels" or outcomes.binary:
         columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
-        return tuple(replace(_reliability(column.name, column.score, column.truth),
-                             smooth=_smooth(smooth, column.score, column.truth))
+        return tuple(_smoothed(_reliability(column.name, column.score, column.truth), smooth, column)
                      for column in (columns[1:] if outcomes.binary else columns))
     correct = outcomes.likeliest_class() == outcomes.targets
     return (_reliability("the predicted class", outcomes.predictions.max(axis=1), correct),)
 
 
-def _smooth(smooth: Smooth | None, score: Floats, truth: Bools) -> tuple[Floats, Floats] | None:
-    """The curve between the smallest and the largest probability, where there is one."""
-    if smooth is None or not len(score):
-        return None
-    points: Floats = np.linspace(score.min(), score.max(), _POINTS)
+def _smoothed(bins: Reliability, method: TaskMethod | None, column: ClassColumn) -> Reliability:
+    """With the curves between the smallest and the largest probability, where there are some."""
+    if method is None or not len(column.score):
+        return bins
+    points: Floats = np.linspace(column.score.min(), column.score.max(), _POINTS)
     try:
-        found = smooth(score, truth, points)
+        found = method.smooth(column.score, column.truth, points)
+        others = dict(method.smooth_others(column.score, column.truth, points))
     except Exception:  # a plugin may raise anything, and the plot is the least of an evaluation
-        return None
-    return None if found is None or np.shape(found) != points.shape else (points, found)
+        return bins
+    return replace(bins, smooth=None if found is None or np.shape(found) != points.shape else (points, found),
+                   others={name: curve for name, curve in others.items() if np.shape(curve) == points.shape})
 
 
 def _precision_recall(column: ClassColumn) -> PrecisionRecall:

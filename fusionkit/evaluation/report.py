@@ -20,6 +20,7 @@ from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
 from fusionkit.evaluation.delong import auroc_interval
 from fusionkit.evaluation.formatting import MetricResult, figures, joined, short
+from fusionkit.evaluation.formula_intervals import formula_rows
 from fusionkit.evaluation.metrics import Measured, measure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.proportions import proportions, wilson
@@ -109,11 +110,23 @@ class HeadReport:
             "trust": self.trust.to_json(),
             **({"decision_curves": [curve.to_json() for curve in self.curves.decisions]}
                if self.curves.decisions else {}),
-            **({"auroc_delong": {of: {"low": short(_known(each.low)), "high": short(_known(each.high)),
-                                      "note": each.note} for of, each in self.delong.items()}} if self.delong else {}),
-            **({"wilson": {of: {key: [short(bound) for bound in bounds] for key, bounds in each.items()}
-                           for of, each in self.wilson.items()}} if self.wilson else {}),
+            **self._by_formulas(),
         }
+
+    def _by_formulas(self) -> dict[str, Any]:
+        """The intervals of DeLong and of Wilson as plain data, where there are some."""
+        areas = {of: {"low": short(_known(each.low)), "high": short(_known(each.high)), "note": each.note}
+                 for of, each in self.delong.items()}
+        shares = {of: {key: [short(bound) for bound in bounds] for key, bounds in each.items()}
+                  for of, each in self.wilson.items()}
+        return {**({"auroc_delong": areas} if areas else {}), **({"wilson": shares} if shares else {})}
+
+    def formula_rows(self) -> list[tuple[str, ...]]:
+        """These intervals as rows of text under `FORMULA_COLUMNS`."""
+        return formula_rows(self.head, {
+            "labels": self.labels, "metrics": {key: each.to_json() for key, each in self.metrics.items()},
+            "per_class": {of: {key: each.to_json() for key, each in every.items()}
+                          for of, every in self.per_class.items()}, **self._by_formulas()})
 
 
 def evaluate_predictions(
@@ -176,10 +189,10 @@ def evaluate_predictions(
         labels={metric.key: f"{metric.label}, {unit}" if unit and metric.declared.unit == "target" else metric.label
                 for metric in measured.metrics},
         unit=unit,
-        curves=trace(outcomes, seed=seed, resamples=resamples, smooth=declared.method.smooth),
+        curves=trace(outcomes, seed=seed, resamples=resamples, smooth=declared.method),
         trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
-        reliability_of(replace(outcomes, predictions=calibrated.values), declared.method.smooth),
+        reliability_of(replace(outcomes, predictions=calibrated.values), declared.method),
         found=declared,
         delong=_delong(outcomes),
         wilson=_wilson(outcomes),
@@ -266,12 +279,17 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
         for path, metric in found.items():
             if path[0] == "sets" and len(path) == 2:
                 goal = f" (target: {1 - report.trust.alpha:g})" if report.trust.alpha and path[1] == "coverage" else ""
-                kind = "intervals" if report.declared_task.results == "values" else "sets"
-                rows.append((report.head, f"{kind}: {uncertainty_metrics.LABELS[path[1]]}{goal}", "", str(metric)))
+                label = uncertainty_metrics.LABELS[path[1]]
+                rows.append((report.head, f"{_kind(report)}: {label}{goal}", "", str(metric)))
             elif path[:2] == ("sets", "per_class") and path[3] == "coverage":
-                kind = "intervals" if report.declared_task.results == "values" else "sets"
-                rows.append((report.head, f"{kind}: coverage of {path[2]!r}", "", str(metric)))
+                rows.append((report.head, f"{_kind(report)}: coverage of {path[2]!r}", "", str(metric)))
     return rows
+
+
+def _kind(report: HeadReport) -> str:
+    """What is made to contain the truth."""
+    task = report.declared_task
+    return "sets" if task.results != "values" else "intervals" if task.calibrated else f"{task.method.bound} bounds"
 
 
 def _number(count: int, what: str) -> str:

@@ -33,6 +33,7 @@ LABELS = {
     "nll": "negative log-likelihood", "brier": "Brier score, all classes", "ece": "calibration error, predicted class",
     "auroc": "AUROC for errors", "aurc": "area under risk-coverage", "coverage": "coverage", "size": "mean size",
     "single": "share with one", "empty": "share empty", "width": "mean width",
+    "bound": "mean of the bound",
 }
 # These rank the cases exactly as another measure does, or are a part of one.
 _LEFT_OUT = {"confidence", "normalised_entropy", "expected_entropy"}
@@ -234,6 +235,10 @@ def _sets(outcomes: Outcomes, found: Calibrated) -> dict[Path, Weighted]:
         figures.update({("per_class", name, "coverage"): _mean(covered[truth == index], truth == index)
                         for index, name in enumerate(outcomes.classes)})
         return figures
+    if found.lower is not None and outcomes.method is not None:
+        lower, method = found.lower, outcomes.method
+        return {("coverage",): lambda weights: 1 - method.bound_misses(lower, outcomes.targets, weights),
+                ("bound",): _mean(lower)}
     parts: dict[str, dict[str, Weighted]] = {}
     for index, name in enumerate(outcomes.classes):
         known = ~np.isnan(outcomes.targets[:, index])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from fusionkit.arrays import Floats
 from fusionkit.components.task import Task, TaskMethod
-from fusionkit.network.model import FusionModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.network.model import FusionModel
 
 # Axes: B batch, S samples drawn at once, K columns of a head.
 
-Told = Mapping[str, Mapping[str, Tensor]]
+Told = Mapping[str, Mapping[str, "Tensor"]]
 """For each head that has some, its further numbers by name, (B,) each."""
 
 

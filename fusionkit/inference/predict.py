@@ -11,45 +11,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fusionkit.arrays import Bools, Floats
+from fusionkit.arrays import Floats
 from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, UncertaintyMethod
-from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes, joined_curves
+from fusionkit.components.training_outcomes import SurvivalCurves, joined_curves
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import Diagnostic, GraphError, UserError
-from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.inference.details import Passes
 from fusionkit.inference.ensemble import Committee, CommitteeOnce, CommitteeSampler, EnsembleRun, members_of
+from fusionkit.inference.head_result import HeadResult as HeadResult
 from fusionkit.inference.sampler import Autocast, OnePass, Sampler
 from fusionkit.inference.views import mean_of_views, motions_of, moving_inputs, seen_as
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.planning.resolve import Use
 from fusionkit.progress import Progress
-
-
-@dataclass(frozen=True)
-class HeadResult:
-    """One head's results for every case.
-
-    Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where all inputs of the
-    head were missing; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
-    `calibrated` has the calibrated values, if there is a calibration. `details` are further numbers (N,) of the head's
-    module, where one network alone gave the results; NaN where unknown. `curves` are those of survival, likewise;
-    `training` is what the run keeps of its training cases. `thresholds`, (N, K) of labels or (N, 1) of the
-    second of two classes, are the probabilities from which a case is positive; None for more than 0.5, or the largest.
-    """
-
-    head: PlannedHead
-    values: Floats
-    measures: Mapping[str, Floats]
-    valid: Bools
-    targets: Floats
-    known: Bools
-    calibrated: Calibrated | None = None
-    details: Mapping[str, Floats] = field(default_factory=dict)
-    curves: SurvivalCurves | None = None
-    training: TrainingOutcomes | None = None
-    thresholds: Floats | None = None
 
 
 class SinglePass:

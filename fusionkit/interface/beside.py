@@ -13,6 +13,7 @@ from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.external import BesideEachOther, CaseOrigin, beside_each_other
 from fusionkit.evaluation.external_files import write_beside
 from fusionkit.interface.opened_run import OpenedFolder, OwnResults
+from fusionkit.runs.case_mix import CaseMix, case_mix, write_case_mix
 from fusionkit.runs.results import outcomes_of
 from fusionkit.runs.seen_cases import seen_of
 
@@ -69,13 +70,15 @@ def origins_beside(opened: OpenedFolder, others: Sequence[str | Path], *, data: 
 
 
 def judge_beside(first: CasesOfOrigin, others: Sequence[CasesOfOrigin], *, metrics: Sequence[ChosenMetric],
-                 folder: Path, about: Mapping[str, Any]) -> list[BesideEachOther]:
-    """The figures of every head, written to `beside.csv` and `beside.json` in the folder."""
+                 folder: Path, about: Mapping[str, Any]) -> tuple[list[BesideEachOther], CaseMix]:
+    """The figures of every head, written to `beside.csv` and `beside.json` in the folder, and the mix of cases."""
     made = []
     for name, result in first.found.results.items():
         parts = [(each.origin, outcomes_of(name, each.found.results[name], each.patients))
                  for each in (first, *others)]
         if any(outcomes.cases for _, outcomes in parts[1:]):
             made.append(beside_each_other(name, result.head.declared_task, parts, metrics=metrics))
-    write_beside(folder, made, about)
-    return made
+    mix = case_mix([(each.name, each.cohort, list(each.found.rows)) for each in (first, *others)])
+    write_beside(folder, made, {**about, "case_mix": dict(zip(mix.names, mix.parts, strict=True))})
+    write_case_mix(folder, mix)
+    return made, mix

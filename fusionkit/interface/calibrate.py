@@ -13,6 +13,7 @@ from fusionkit.evaluation.calibration import INTERVALS, SETS, Calibration, Choic
 from fusionkit.evaluation.threshold_rules import threshold_rule
 from fusionkit.inference.predict import HeadResult
 from fusionkit.inference.views import named_views
+from fusionkit.interface.follow_up import follow_up_of
 from fusionkit.interface.opened_run import OpenedFolder, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.interface.thresholds import KeptThresholds, keep_thresholds
@@ -60,6 +61,7 @@ def calibrate(
     sets: str = "lac",
     intervals: str = "auto",
     include_training_cases: bool = False,
+    follow_up: str = "",
     threshold: str = "",
     **options: Unpack[RunKeywords],
 ) -> KeptCalibration | KeptThresholds:
@@ -68,6 +70,9 @@ def calibrate(
     Of a cross-validation run its own are the test cases, each predicted by the network of its fold. Cases that were
     trained on are refused in other data, unless `include_training_cases` is True; with it all cases of the run's own
     data file are taken too.
+
+    `follow_up` names the column with the time until which each case could have been followed, for the lower bound of
+    survival; without it cases are weighed for censoring.
 
     With `threshold` it is no calibration that is fitted, but the probability chosen from which a case is positive, for
     each label and the second of two classes: `youden`, `cost=4` (a miss costs four false alarms), `sensitivity=0.9`,
@@ -104,8 +109,9 @@ def calibrate(
     choices = Choices.model_validate({"alpha": alpha, "class_conditional": class_conditional, "sets": sets,
                                       "intervals": intervals})
     made = results.calibrate(found, choices, where, opened.first.method, tta=named_views(options["tta"]),
-                             patients=cohort.named_patients(rows))
-    if not any(result.head.declared_task.calibrated for result in found.values()):
+                             patients=cohort.named_patients(rows),
+                             follow_up=follow_up_of(follow_up, cohort, found, rows) if follow_up else None)
+    if not any(results.can_calibrate(result.head.declared_task) for result in found.values()):
         tasks = " and ".join(sorted({result.head.task for result in found.values()}))
         raise DataError(Diagnostic("not-calibrated", f"no head of this network can be calibrated, which is for {tasks}",
                                    fix="use its predictions as they are"))

@@ -17,6 +17,7 @@ from fusionkit.evaluation.external import BesideEachOther
 from fusionkit.evaluation.external_files import header as beside_header
 from fusionkit.evaluation.external_files import rows as beside_rows
 from fusionkit.evaluation.external_files import to_json as beside_to_json
+from fusionkit.evaluation.formula_intervals import FORMULA_COLUMNS
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
@@ -32,6 +33,7 @@ from fusionkit.interface.beside import OWN, CasesOfOrigin, judge_beside, origins
 from fusionkit.interface.opened_run import OpenedFolder, OwnResults, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.network.model import FusionModel
+from fusionkit.runs.case_mix import CaseMix
 from fusionkit.runs.cases_record import PARTS, count_of, names_of
 from fusionkit.runs.input_subsets import Predicted, evaluate_selections, optional_networks
 from fusionkit.runs.left_out_sites import fold_columns, judge_sites
@@ -48,7 +50,8 @@ class Evaluation:
 
     `seen` is the number of training cases among them, None if they are included on purpose: metrics of new cases
     are worse. `training` says that the networks were not trained to an end, and is empty if they were. `sites` are
-    those that a split leaves out one at a time, `beside` the figures for cases of other origins.
+    those that a split leaves out one at a time, `beside` the figures for cases of other origins, `case_mix` what cases
+    of all origins are like.
     """
 
     folder: Path
@@ -59,6 +62,7 @@ class Evaluation:
     groups: tuple[Subgroups, ...] = ()
     sites: tuple[LeftOutSites, ...] = ()
     beside: tuple[BesideEachOther, ...] = ()
+    case_mix: CaseMix | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `--json` prints it."""
@@ -66,6 +70,8 @@ class Evaluation:
         return {"folder": str(self.folder), "heads": {report.head: report.to_json() for report in self.reports},
                 **selections, **({"subgroups": to_json(self.groups)} if self.groups else {}),
                 **({"beside": beside_to_json(self.beside)} if self.beside else {}),
+                **({"case_mix": dict(zip(self.case_mix.names, self.case_mix.parts, strict=True))}
+                   if self.case_mix is not None else {}),
                 **({"sites": sites_to_json(self.sites)} if self.sites else {}),
                 **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {}),
                 **({"training": self.training} if self.training else {})}
@@ -91,6 +97,8 @@ class Evaluation:
     def tables(self) -> list[Table]:
         """Header, text rows and numeric columns: of the metrics, of calibration and selection, of input subsets."""
         every: list[Table] = [(TABLE_COLUMNS, table(self.reports), (3,)),
+                              (FORMULA_COLUMNS, [row for report in self.reports for row in report.formula_rows()],
+                               (3,)),
                               (TRUST_COLUMNS, trust_table(self.reports), ()),
                               (SITE_COLUMNS, site_rows(self.sites), (2, 3, 5)),
                               (COLUMNS, selection_rows(self.selections), (2, 4)),
@@ -100,6 +108,8 @@ class Evaluation:
             every = [((*header, "trained on"), [(*row, self._mark) for row in rows], right)
                      for header, rows, right in every]
         every.append((beside_header(self.beside), beside_rows(self.beside), ()))
+        if self.case_mix is not None:
+            every.append((self.case_mix.header(), self.case_mix.rows(), ()))
         return [part for place, part in enumerate(every) if part[1] or not place]
 
     def _repr_html_(self) -> str:
@@ -119,6 +129,7 @@ def evaluate(
     reference: str = "",
     beside: Sequence[str | Path] = (),
     include_training_cases: bool = False,
+    plots: bool = True,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
     """Evaluate on the run's own test cases, or on all cases of other data with a target, and write the results.
@@ -130,7 +141,7 @@ def evaluate(
     `"net_benefit{threshold: 0.1}"`. `by` names columns of the table whose groups are evaluated too, and compared with
     the rest of the cases, or with the group `reference`: `"sex,age:65,75"`, `"sex=f"`. `beside` are files of cases of
     other origins, such as another hospital: their figures stand in one table beside those of the cases above, with the
-    differences.
+    differences. Without `plots` no picture is drawn, which takes most of the time of a small network.
 
     The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
@@ -159,7 +170,8 @@ def evaluate(
     about = {"run": str(opened.folder), "data": str(data or opened.first.run.data), "cases": len(found.rows),
              **({"trained_on": shown.as_json()} if shown is not None and shown.trained else {})}
     extra = fold_columns(opened.folder, found.fold) if found.fold else None
-    reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra, metrics=metrics))
+    reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra, plots=plots,
+                                  metrics=metrics))
     sites = judge_sites(opened.folder, found.results, found.fold, _patients(cohort, found), reports, metrics=metrics,
                         output=folder)
     groups = [each for column in columns for each in grouped(
@@ -173,9 +185,9 @@ def evaluate(
         write_selections(folder, selections, shown.mark if shown is not None else "")
     first = CasesOfOrigin(OWN if own else str(data or opened.first.run.data), cohort, found,
                           0 if shown is None else len(shown.trained))
-    compared = judge_beside(first, others, metrics=metrics, folder=folder, about=about) if others else []
+    compared, mix = judge_beside(first, others, metrics=metrics, folder=folder, about=about) if others else ([], None)
     return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder), tuple(groups),
-                      tuple(sites), tuple(compared))
+                      tuple(sites), tuple(compared), mix)
 
 
 def _patients(cohort: Cohort, found: OwnResults) -> list[str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Literal, TypedDict, get_args
+from typing import get_args
 
 from fusionkit.components.component import Component
 from fusionkit.data.laterality import check_mirrored_view
@@ -16,10 +16,13 @@ from fusionkit.evaluation.calibration import Calibration
 from fusionkit.evaluation.thresholds import Thresholds
 from fusionkit.graph.nodes import Step
 from fusionkit.inference.ensemble import MEMBERS, members_of
-from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.inference.head_result import HeadResult
+from fusionkit.inference.predict import Settings, predict
 from fusionkit.inference.views import MIRRORING, named_views
 from fusionkit.interface.console import Console, console_for
-from fusionkit.interface.keywords import spell_out
+from fusionkit.interface.run_keywords import Device as Device
+from fusionkit.interface.run_keywords import RunKeywords as RunKeywords
+from fusionkit.interface.run_keywords import run_keywords as run_keywords
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry, discover
@@ -34,42 +37,6 @@ from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Leaf
 from fusionkit.syntax.tree import Mapping as MappingNode
 from fusionkit.training.settings import read_settings
-
-Device = Literal["auto", "cpu", "cuda"]
-
-
-class RunKeywords(TypedDict, total=False):
-    """Options that the verbs on runs share: the uncertainty method, how the networks are run, components, output."""
-
-    uncertainty: str | None
-    """The id of the method that replaces the graph's."""
-    tta: str | None
-    """The views of test-time augmentation, such as `rotate` or `rotate,lr`; the cases as they are by default."""
-    looped: bool
-    """Whether samples are drawn one at a time, bit-identical to full passes. False by default."""
-    memory: int | None
-    """Megabytes that samples drawn in one batch may take; 256 by default."""
-    device: Device
-    """Where to compute; `auto` by default."""
-    fold: int | None
-    """Of a run of folds only this one, counted from 0; all of them when not given."""
-    data_roots: Sequence[str | Path]
-    """Folders outside that of the data file whose files may be read."""
-    plugins: Sequence[str | Path]
-    """Python files with your own components."""
-    components: Sequence[Component]
-    """Your own components."""
-    quiet: bool
-    """Whether to hide progress and warnings; False by default."""
-    console: Console | None
-    """Where they are shown."""
-
-
-run_keywords = spell_out(RunKeywords, RunKeywords(
-    uncertainty=None, tta=None, looped=False, memory=None, device="auto", fold=None, data_roots=(), plugins=(),
-    components=(), quiet=False, console=None))
-"""Gives a verb with `**options: Unpack[RunKeywords]` these keywords and their defaults."""
-
 
 MOST_MEMORY = 1 << 24
 

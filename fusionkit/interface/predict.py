@@ -8,12 +8,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
+from fusionkit.deployment.record import is_exported
 from fusionkit.files import csv_text, write_text
-from fusionkit.inference.predict import HeadResult
-from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
+from fusionkit.inference.head_result import HeadResult
+from fusionkit.interface.console import Console
+from fusionkit.interface.run_keywords import RunKeywords, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.runs.results import TRAINED_ON, prediction_column, rows_of, write_curves
-from fusionkit.runs.seen_cases import seen_of
+from fusionkit.runs.seen_cases import SeenCases, seen_of
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,40 @@ def predict(
 ) -> Predictions:
     """Predict each case of a data description, which needs no targets; with `output` also as a CSV file.
 
+    `run` is the folder of a run, or of an exported network.
     The options are those of `fusionkit predict`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
     Raises: GraphError or DataError with everything that is wrong.
     """
-    opened = open_networks(run, options, samples=samples)
-    cohort, console = opened.first.cohort(data, require_targets=False), opened.first.console
-    results, seen = opened.everywhere(cohort, cohort.rows, data), seen_of(opened.runs, cohort, cohort.rows)
-    for line in seen.lines():
-        console.note(line)
-    method = opened.first.method
-    made = Predictions(tuple(cohort.ids), results, method.step.use if method else None, seen.trained)
+    made = (_of_exported if is_exported(run) else _of_run)(run, data, samples, options)
     if output:
         header, rows = made.table()
         write_text(Path(output), csv_text([header, *rows]))
-        write_curves(Path(output).parent, results, made.ids)
+        write_curves(Path(output).parent, made.results, made.ids)
     return made
+
+
+def _of_run(run: str | PathLike[str], data: str | Path, samples: int | None, options: RunKeywords) -> Predictions:
+    from fusionkit.interface.opened_run import open_networks
+
+    opened = open_networks(run, options, samples=samples)
+    cohort, console = opened.first.cohort(data, require_targets=False), opened.first.console
+    results, seen = opened.everywhere(cohort, cohort.rows, data), seen_of(opened.runs, cohort, cohort.rows)
+    _note(seen, console)
+    method = opened.first.method
+    return Predictions(tuple(cohort.ids), results, method.step.use if method else None, seen.trained)
+
+
+def _of_exported(run: str | PathLike[str], data: str | Path, samples: int | None, options: RunKeywords) -> Predictions:
+    from fusionkit.interface.exported import open_for_use, predict_exported
+
+    opened = open_for_use(Path(run), options, samples)
+    cohort, results, console = predict_exported(opened, data, options)
+    seen = opened.seen(cohort.ids)
+    _note(seen, console)
+    return Predictions(tuple(cohort.ids), results, None, seen.trained)
+
+
+def _note(seen: SeenCases, console: Console) -> None:
+    for line in seen.lines():
+        console.note(line)

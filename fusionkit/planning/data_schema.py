@@ -63,6 +63,10 @@ def _top() -> dict[str, Schema]:
         "cases": {**_TEXT, "description": "The table with one case a row: CSV, Parquet or a workbook."},
         "id": {**_TEXT, "description": "The column that names a case; unique."},
         "patient": {**_TEXT, "description": "The column whose rows of one value are never divided by a split."},
+        "date": {"anyOf": [_TEXT, {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {
+            "type": "object", "properties": {"order": {"enum": ["dmy", "mdy"]}}, "additionalProperties": False}}],
+            "description": "The column with the date of each case, for reports."},
+        "site": {**_TEXT, "description": "The column with the site of each case, for reports."},
         "sheet": {**_TEXT, "description": "Which sheet of a workbook; the first without it."},
         "blank": {**_TEXTS, "description": "Words that mean no value, in any cell; an empty cell always does."},
         "decimal": _marks("What precedes the decimals in cells, for all columns or by column."),

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from fusionkit.evaluation.formatting import MetricResult
-from fusionkit.reporting.run_files import RunFiles, named
+from fusionkit.reporting.run_files import BESIDE, CASE_MIX, WORST, RunFiles, named
 from fusionkit.syntax.writer import write_in_braces
 
 _Found = Iterator["Fact"]
@@ -80,6 +80,55 @@ def data_files(run: RunFiles) -> _Found:
     for name, found in run.cohort.get("files", {}).items():
         if found:
             yield Fact(f"{name}: SHA-256 {found}", f"cohort.json: files.{name}")
+
+
+def dates(run: RunFiles) -> _Found:
+    """The first and the last case of each part, where the data file names a column of dates."""
+    for name, part in run.parts.items():
+        found = part.get("dates") or {}
+        if "first" in found:
+            unknown = f"; {found['missing']} not known" if found["missing"] else ""
+            yield Fact(f"{name}: {found['first']} to {found['last']} by column {found['column']}{unknown}",
+                       f"cohort.json: parts.{name}.dates")
+
+
+def sites(run: RunFiles) -> _Found:
+    """The sites of each part, where the data file names their column."""
+    for name, part in run.parts.items():
+        found = part.get("sites")
+        if found:
+            told = ", ".join(f"{site} {count}" for site, count in found.items())
+            yield Fact(f"{name}: {len(found)} sites, cases: {told}", f"cohort.json: parts.{name}.sites")
+
+
+def beside(run: RunFiles) -> _Found:
+    """Data of other origins that were evaluated beside the own test cases."""
+    rows = run.rows(BESIDE)
+    if rows:
+        origins = [name for name in rows[0][3:-1] if name != "difference"]
+        yield Fact(f"{rows[0][2]} beside {', '.join(origins)}: {len(rows) - 1} figures with differences", BESIDE)
+    if mix := run.rows(CASE_MIX):
+        yield Fact(f"mix of cases, with standardised differences: {len(mix) - 1} rows", CASE_MIX)
+
+
+def failures(run: RunFiles) -> _Found:
+    """The cases that were predicted worst."""
+    rows = [row for row in run.rows(WORST)[1:] if len(row) == 5]
+    for head in dict.fromkeys(row[0] for row in rows):
+        own = [row for row in rows if row[0] == head]
+        yield Fact(f"{head}: the {len(own)} cases with the largest {own[0][3]}, from {own[0][4]} to {own[-1][4]}",
+                   WORST)
+
+
+def cross_tables(run: RunFiles) -> _Found:
+    """Counts of true and predicted classes or labels."""
+    for head, found in run.heads.items():
+        for number, matrix in enumerate(found.get("confusion", [])):
+            told = "; ".join(f"true {name}: " + ", ".join(
+                f"{count} predicted {other}" for count, other in zip(counts, matrix["classes"], strict=True))
+                for name, counts in zip(matrix["classes"], matrix["rows_true_columns_predicted"], strict=True))
+            yield Fact(f"{head}{' ' + matrix['of'] if matrix['of'] else ''}: {told}",
+                       f"metrics.json: heads.{head}.confusion.{number}")
 
 
 def preparation(run: RunFiles) -> _Found:
@@ -214,6 +263,10 @@ def measures(run: RunFiles) -> _Found:
         yield Fact(f"{head}: {every}; {100 * way['level']:g} % intervals by {way['method']}, "
                    f"{way['resamples']} resamples of {way['resampled']}s, seed {way['seed']}",
                    f"metrics.json: heads.{head}")
+        for key, told in (("auroc_delong", "AUROC also by DeLong's variance, on the logit scale"),
+                          ("wilson", "proportions of decisions also by Wilson's formula")):
+            if key in found:
+                yield Fact(f"{head}: {told}", f"metrics.json: heads.{head}.{key}")
 
 
 def updating(run: RunFiles) -> _Found:
@@ -318,4 +371,5 @@ TOPICS: Mapping[str, Callable[[RunFiles], _Found]] = {
         title, cases, sample_size, main_metrics, performance, data_files, preparation, data_warnings, outcome,
         predictors, missing, partition, model, trained, initial_weights, versions, heterogeneity, measures, updating,
         threshold, how_to_predict, imbalance, output, analysed, flow, characteristics, files, calibration_change,
-        absent_inputs, explanations)}
+        absent_inputs, explanations, dates, sites, beside, failures,
+        cross_tables)}

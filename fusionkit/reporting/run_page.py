@@ -8,12 +8,23 @@ from html import escape
 from pathlib import Path
 
 from fusionkit import __version__
+from fusionkit.evaluation.formula_intervals import FORMULA_COLUMNS, formula_rows
 from fusionkit.pages import bullets, embedded, page, picture, table, table_of_rows
 from fusionkit.reporting.case_flow import CaseFlow, flow_svg
 from fusionkit.reporting.characteristics import characteristic_tables
 from fusionkit.reporting.checklists import CHECKLISTS, filled
 from fusionkit.reporting.facts import TOPICS, metric_text
-from fusionkit.reporting.run_files import MISSING, NOT_RECORDED, SITES, SUBGROUPS, RunFiles, named
+from fusionkit.reporting.run_files import (
+    BESIDE,
+    CASE_MIX,
+    MISSING,
+    NOT_RECORDED,
+    SITES,
+    SUBGROUPS,
+    WORST,
+    RunFiles,
+    named,
+)
 from fusionkit.reporting.training_curves import STEM
 
 _MOST_EXPLAINED = 24
@@ -38,7 +49,9 @@ def run_page(run: RunFiles, drawing: NetworkDrawing, flow: CaseFlow | None, fold
         ("Subgroups", lambda: _csv(run, SUBGROUPS, "fusionkit evaluate RUN --by COLUMN")),
         *([("Sites left out of training in turn", lambda: _csv(run, SITES, "a split with leave_out"))]
           if run.cases.get("fold_names") else []),
+        ("Beside other data", lambda: _beside(run)),
         ("Absent inputs", lambda: _csv(run, MISSING, "fusionkit evaluate RUN --missing")),
+        ("Cases that were predicted worst", lambda: _csv(run, WORST, "fusionkit evaluate RUN")),
         ("Explanations", lambda: _explanations(run)), ("Versions, licences and files", lambda: _files(run, drawing)),
         (f"Checklist: {CHECKLISTS[checklist][0]}", lambda: _checklist(run, checklist)))
     parts = [f"<h1>{escape(run.name)}</h1>", f'<p class="quiet">{escape(_line(run))}</p>']
@@ -95,6 +108,8 @@ def _metrics(run: RunFiles) -> Iterator[str]:
         yield table(("of", "metric", "value (95 % interval)", "note"), [
             (of, named(found, name), metric_text(metric), metric.get("note") or "") for of, metrics in every.items()
             for name, metric in metrics.items()])
+        if rows := formula_rows(head, found):
+            yield table(FORMULA_COLUMNS[1:], [row[1:] for row in rows], (2,))
         yield _matrices(found)
     yield bullets(fact.text for fact in TOPICS["measures"](run))
 
@@ -127,6 +142,13 @@ def _csv(run: RunFiles, name: str, command: str) -> Iterator[str]:
     yield table(rows[0], rows[1:_MOST_ROWS + 1])
     if len(rows) - 1 > _MOST_ROWS:
         yield _absent(f"{len(rows) - 1 - _MOST_ROWS} further rows are in {name}")
+
+
+def _beside(run: RunFiles) -> Iterator[str]:
+    yield from _csv(run, BESIDE, "fusionkit evaluate RUN --beside OTHER")
+    if rows := run.rows(CASE_MIX):
+        yield "<h3>Mix of cases</h3>"
+        yield table(rows[0], rows[1:_MOST_ROWS + 1])
 
 
 def _explanations(run: RunFiles) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What a report says of the cases of a run: counts by part, absent inputs, and the columns by part and outcome.
 
-Only counts and statistics of at least `FEWEST` cases are kept: a run folder does not reveal the data.
+Only counts and statistics of at least `FEWEST` cases are kept: a mean of fewer tells what single cases have.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import numpy as np
 
 from fusionkit.arrays import Floats
 from fusionkit.data.loading import Cohort
+from fusionkit.data.study_columns import FEWEST
 from fusionkit.evaluation.formatting import short
 from fusionkit.files import sha256_of, write_json
 
 COHORT = "cohort.json"
 VERSION = 1
-FEWEST = 5
-"""A mean or a quartile of fewer cases is not kept, since it tells what single cases have."""
 MOST_COLUMNS = 200
 _MOST_GROUPS = 12
 _ALL = "all"
@@ -68,7 +67,8 @@ def _part(cohort: Cohort, rows: Sequence[int]) -> dict[str, Any]:
                        "without_target": int((~target.present[list(rows)]).sum()),
                        "counts": cohort.class_counts(name, rows)}
     absent = {name: int((~cohort.present(name)[list(rows)]).sum()) for name in cohort.sizes}
-    return {"cases": len(rows), "patients": _patients(cohort, rows), "heads": heads, "absent_inputs": absent}
+    return {"cases": len(rows), "patients": _patients(cohort, rows), "heads": heads, "absent_inputs": absent,
+            **cohort.description.study.told(cohort.table, cohort.ids, rows)}
 
 
 def _columns(cohort: Cohort) -> list[tuple[str, str, Floats | Sequence[str]]]:
@@ -83,13 +83,25 @@ def _columns(cohort: Cohort) -> list[tuple[str, str, Floats | Sequence[str]]]:
     return found
 
 
+def characteristics(cohort: Cohort, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Every column of the table that is read, of some rows: its input, name, kind, and statistics or counts."""
+    return [{"input": source, "column": name, "kind": _kind(cells), "cases": len(rows), **_statistics(cells, rows)}
+            for source, name, cells in _columns(cohort)[:MOST_COLUMNS]]
+
+
+def _kind(cells: Floats | Sequence[str]) -> str:
+    return "number" if isinstance(cells, np.ndarray) else "category"
+
+
+def _statistics(cells: Floats | Sequence[str], rows: Sequence[int]) -> dict[str, Any]:
+    return _numbers(cells[list(rows)]) if isinstance(cells, np.ndarray) else _words([cells[row] for row in rows])
+
+
 def _characteristic(column: tuple[str, str, Floats | Sequence[str]], groups: Sequence[_Group]) -> dict[str, Any]:
     source, name, cells = column
     told = [{"part": part, "head": head, "outcome": outcome, "cases": len(rows),
-             **(_numbers(cells[rows]) if isinstance(cells, np.ndarray) else _words([cells[row] for row in rows]))}
-            for part, head, outcome, rows in groups]
-    kind = "number" if isinstance(cells, np.ndarray) else "category"
-    return {"input": source, "column": name, "kind": kind, "groups": told}
+             **_statistics(cells, rows)} for part, head, outcome, rows in groups]
+    return {"input": source, "column": name, "kind": _kind(cells), "groups": told}
 
 
 def _by_outcome(cohort: Cohort, rows: Sequence[int]) -> Iterator[tuple[str | None, str | None, list[int]]]:

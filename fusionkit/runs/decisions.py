@@ -12,7 +12,7 @@ from fusionkit.evaluation.chosen_metrics import metrics_named
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.threshold_rules import ThresholdRule
 from fusionkit.evaluation.thresholds import FIGURES, Thresholds, choose_for_head, decides
-from fusionkit.inference.predict import HeadResult
+from fusionkit.inference.head_result import HeadResult
 from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.results import method_record

@@ -22,6 +22,7 @@ from fusionkit.network.folder import WEIGHTS, load, load_planned
 from fusionkit.network.model import FusionModel, asked_cells
 from fusionkit.network.settled import settling
 from fusionkit.planning.joined_inputs import joined_inputs
+from fusionkit.planning.plan import Plan
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.priors import PriorShift, correct_priors, recorded_priors
@@ -32,6 +33,8 @@ ROOTS = "data_roots"
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
 SETTLED = "settled"
 """The key of `run.json` with the heads that were settled on the training cases, where there are such heads."""
+COUNTS = "input_counts"
+"""The key of `run.json` with what was read of tables of events and of texts, and how much was left out, by reason."""
 HELD_OUT = "held_out"
 """The key of `run.json` with the ids that a network held out of its training."""
 
@@ -168,6 +171,17 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def needs_of(plan: Plan) -> tuple[dict[str, HeadTarget], dict[str, InputNeed]]:
+    """What a finished network requires of other data: targets that may be unknown, and inputs of its sizes."""
+    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), True, head.declared_task)
+             for head in plan.heads}
+    asked = asked_cells(plan)
+    joined = joined_inputs(plan.graph, {node.name: node.lanes[0].calls[0].component for node in plan.nodes})
+    return heads, {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most,
+                                         value.name in asked, item.layout, joined.get(value.name, frozenset()))
+                   for value, item in zip(plan.inputs, plan.graph.inputs, strict=True)}
+
+
 def cohort_of(
     run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None,
     data_roots: Sequence[str | Path] = (),
@@ -178,14 +192,7 @@ def cohort_of(
 
     Raises: DataError with everything that is wrong.
     """
-    plan = run.model.plan
-    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), True, head.declared_task)
-             for head in plan.heads}
-    asked = asked_cells(plan)
-    joined = joined_inputs(plan.graph, {node.name: node.lanes[0].calls[0].component for node in plan.nodes})
-    inputs = {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most,
-                                    value.name in asked, item.layout, joined.get(value.name, frozenset()))
-              for value, item in zip(plan.inputs, plan.graph.inputs, strict=True)}
+    heads, inputs = needs_of(run.model.plan)
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()
     description: DataDescription = describe(path, roots=[*data_roots, *own], registry=run.registry)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fusionkit.arrays import Bools, Floats
 from fusionkit.components.outcomes import Outcomes
+from fusionkit.components.task import Task
 from fusionkit.components.training_outcomes import joined_curves, joined_training
 from fusionkit.data.case_groups import CaseGroups
 from fusionkit.data.loading import Cohort
@@ -24,8 +25,9 @@ from fusionkit.evaluation.report_files import write_report
 from fusionkit.evaluation.subgroups import Subgroups, subgroups
 from fusionkit.files import csv_text, replacing, write_text
 from fusionkit.inference.details import poolable
-from fusionkit.inference.predict import HeadResult
+from fusionkit.inference.head_result import HeadResult
 from fusionkit.planning.resolve import Use
+from fusionkit.runs.worst_cases import write_worst
 
 PREDICTIONS, RISK, CURVES = "predictions.csv", "risk", "survival"
 LEFT_OUT = "left_out"
@@ -117,6 +119,8 @@ def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]
                 columns[f":{column}:{bound}"] = [f"{value:.6g}" for value in found.bounds[:, index, place]]
         if found.sets is not None and found.sets.ndim == 3:
             columns[f":{column}:set"] = _sets(("no", "yes"), found.sets[:, index])
+    if found.lower is not None:
+        columns[":lower"] = [f"{value:.6g}" for value in found.lower]
     if found.sets is not None and found.sets.ndim == 2:
         columns[":set"] = _sets(names, found.sets)
     return columns
@@ -203,23 +207,31 @@ def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
 
 
 def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None, *,
-              tta: Sequence[str] = (), patients: Sequence[str] | None = None) -> Calibration:
+              tta: Sequence[str] = (), patients: Sequence[str] | None = None, follow_up: Floats | None = None
+              ) -> Calibration:
     """A calibration fitted on each head's results for held-out cases; a head without a known target has none.
 
-    `tta` are the views that the results are means of, `patients` those of the cases, None where the data name none.
+    `tta` are the views that the results are means of, `patients` those of the cases, None where the data name none,
+    `follow_up` (N,) the times until which they could have been followed, None where these are not known.
     Raises: UserError with `interval-not-told`.
     """
     heads = {}
     for name, result in results.items():
         use = result.valid & result.known
-        if use.any() and result.head.declared_task.calibrated:
+        if use.any() and can_calibrate(result.head.declared_task):
             heads[name] = fit_head(result.head.declared_task, result.head.names, result.values[use],
                                    result.targets[use], choices,
                                    patients=None if patients is None else [
                                        patient for patient, kept in zip(patients, use, strict=True) if kept],
-                                   details={key: part[use] for key, part in detailed(result).items()})
+                                   details={key: part[use] for key, part in detailed(result).items()},
+                                   follow_up=None if follow_up is None else follow_up[use])
     return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=method_record(method), heads=heads,
                        tta=tuple(tta))
+
+
+def can_calibrate(task: Task) -> bool:
+    """Whether something of the task's results is fitted to held-out cases: temperatures, sets, intervals or a bound."""
+    return task.calibrated or bool(task.method.bound)
 
 
 def method_record(method: Use | None) -> dict[str, Any] | None:
@@ -334,6 +346,7 @@ def write_results(
     ids = [cohort.ids[row] for row in rows]
     write_predictions(folder / PREDICTIONS, results, ids, extra)
     write_curves(folder, results, ids)
+    write_worst(folder, results, ids)
     units = {name: spec.unit for name, spec in cohort.description.targets.items()}
     made = reports(results, cohort.named_patients(rows), metrics, units, (extra or {}).get("fold", ()))
     write_report(made, folder, about=about, plots=plots)

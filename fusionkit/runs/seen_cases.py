@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.runs.cases_record import names_of, read_record
-from fusionkit.runs.folder import Run
+
+if TYPE_CHECKING:
+    from fusionkit.runs.folder import Run
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from fusionkit.components.training_outcomes import TrainingOutcomes
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.predictions import collect
 from fusionkit.files import read_json, write_json
-from fusionkit.inference.predict import HeadResult
-from fusionkit.planning.plan import PlannedHead
+from fusionkit.inference.head_result import HeadResult, ResultHead
 
 _FITTED_ON = "training cases"
 
 
-def keeps(heads: Sequence[PlannedHead]) -> list[PlannedHead]:
+def keeps(heads: Sequence[ResultHead]) -> list[ResultHead]:
     """The heads whose task keeps something."""
     return [head for head in heads if head.declared_task.method.keeps]
 
@@ -47,7 +46,7 @@ def write_training_outcomes(folder: Path, results: Mapping[str, HeadResult], pat
         write_json(_path(folder, key), {f"fusionkit-{key}": 1, "heads": heads})
 
 
-def read_training_outcomes(folder: Path, heads: Sequence[PlannedHead]) -> dict[str, Mapping[str, Any]]:
+def read_training_outcomes(folder: Path, heads: Sequence[ResultHead]) -> dict[str, Mapping[str, Any]]:
     """What the run in a folder keeps, by head and name; runs of earlier versions keep nothing.
 
     Raises: DataError with `bad-record`.
@@ -70,13 +69,13 @@ def read_training_outcomes(folder: Path, heads: Sequence[PlannedHead]) -> dict[s
     return found
 
 
-def forget_training_outcomes(folder: Path, heads: Sequence[PlannedHead]) -> None:
+def forget_training_outcomes(folder: Path, heads: Sequence[ResultHead]) -> None:
     """Remove what was kept, which was of other networks."""
     for path in _paths(folder, heads):
         path.unlink(missing_ok=True)
 
 
-def has_training_outcomes(folder: Path, heads: Sequence[PlannedHead]) -> bool:
+def has_training_outcomes(folder: Path, heads: Sequence[ResultHead]) -> bool:
     """Whether the run keeps everything that its tasks ask for."""
     return all(path.exists() for path in _paths(folder, heads))
 
@@ -88,7 +87,7 @@ def with_training_outcomes(results: Mapping[str, HeadResult], kept: Mapping[str,
                           if name in kept else None) for name, result in results.items()}
 
 
-def _paths(folder: Path, heads: Sequence[PlannedHead]) -> Iterator[Path]:
+def _paths(folder: Path, heads: Sequence[ResultHead]) -> Iterator[Path]:
     yield from {_path(folder, key): None for head in heads for key in head.declared_task.method.keeps}
 
 

@@ -2,6 +2,7 @@
 
 The curve is a logistic regression on a restricted cubic spline of the log odds, with knots at their quantiles 0.1, 0.5
 and 0.9, and from 200 events at 0.05, 0.35, 0.65 and 0.95: linear tails on the logit, in (0, 1), a function of weights.
+The other curve is loess.
 Source: Cox 1958, Two further applications of a model for binary regression, doi:10.1093/biomet/45.3-4.562; Harrell
 2015, Regression Modeling Strategies, 2.4.5; Austin and Steyerberg 2019, The Integrated Calibration Index,
 doi:10.1002/sim.8281.
@@ -10,20 +11,30 @@ doi:10.1002/sim.8281.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from fusionkit_plugins.blocks.loess import loess, loess_of_many
 from fusionkit_plugins.blocks.logistic_fit import log_odds, logistic_fit, sigmoid
 from fusionkit_plugins.blocks.restricted_spline import quantile_of_distances, spline_terms
 from fusionkit_plugins.blocks.undefined import no_case_of, no_other_case
 from fusionkit_plugins.blocks.weighted_quantiles import weighted_quantiles
+from pydantic import Field
 
-from fusionkit.api import Bools, ClassColumn, Floats
+from fusionkit.api import Bools, ClassColumn, Config, Floats
 
+Curve = Literal["spline", "loess"]
 CLIPPED = 1e-7
 MANY_EVENTS = 200
 _MOST_TOGETHER, _MOST_WEIGHTS = 2000, 100_000
 _FEW_KNOTS, _MANY_KNOTS = (0.1, 0.5, 0.9), (0.05, 0.35, 0.65, 0.95)
+
+
+class CurveConfig(Config):
+    """Options of figures of the distance from a smooth curve."""
+
+    curve: Curve = Field("spline", description="The curve: 'spline', a logistic regression on a restricted cubic "
+                         "spline, or 'loess', local lines over three quarters of the cases.")
 
 
 class Spline(NamedTuple):
@@ -78,13 +89,18 @@ def splines(score: Floats, truth: Bools, weights: Floats) -> list[tuple[Bools, S
     return made
 
 
-def gaps(column: ClassColumn, weights: Floats) -> Floats:
+def gaps(column: ClassColumn, weights: Floats, curve: Curve = "spline") -> Floats:
     """The distance of the predicted probability of each case from the curve: (M, R), NaN where there is no curve."""
-    return column.kept.once("gaps", weights, lambda: _gaps(column.score, column.truth, weights))
+    return column.kept.once(f"gaps {curve}", weights, lambda: _gaps(column.score, column.truth, weights, curve))
 
 
-def _gaps(score: Floats, truth: Bools, weights: Floats) -> Floats:
+def _gaps(score: Floats, truth: Bools, weights: Floats, curve: Curve) -> Floats:
     found = np.full(weights.shape, np.nan)
+    if curve == "loess":
+        both = (weights[truth].sum(axis=0) > 0) & (weights[~truth].sum(axis=0) > 0)
+        if both.any():
+            found[:, both] = np.abs(loess(score, truth, weights[:, both], score) - score[:, None])
+        return found
     for columns, spline in splines(score, truth, weights):
         found[:, columns] = np.abs(spline.at(score) - score[:, None])
     return found
@@ -92,12 +108,30 @@ def _gaps(score: Floats, truth: Bools, weights: Floats) -> Floats:
 
 def ici_of(score: Floats, truth: Bools, weights: Floats) -> Floats:
     """The integrated calibration index of scores and truths: (R,), NaN where there is no curve."""
-    return mean_gap(_gaps(score, truth, weights), weights)
+    return mean_gap(_gaps(score, truth, weights, "spline"), weights)
 
 
-def null_of_ici(score: Floats, draws: int = 200, seed: int = 0) -> tuple[float, float]:
+def null_of_ici(score: Floats, draws: int = 200, seed: int = 0, curve: Curve = "spline") -> tuple[float, float]:
     """The ICI of outcomes that are drawn by the probabilities themselves: its mean and 95 % quantile, NaN for none."""
-    generator, found = np.random.default_rng(seed), []
+    generator = np.random.default_rng(seed)
+    known = (_loess_nulls if curve == "loess" else _spline_nulls)(score, draws, generator)
+    known = known[~np.isnan(known)]
+    if len(known) < draws / 2:
+        return float("nan"), float("nan")
+    return float(known.mean()), float(np.quantile(known, 0.95))
+
+
+def _loess_nulls(score: Floats, draws: int, generator: np.random.Generator) -> Floats:
+    drawn = (generator.random((draws, len(score))) < score).astype(np.float64)
+    drawn = drawn[drawn.any(axis=1) & ~drawn.all(axis=1)]
+    if not len(drawn):
+        return np.zeros(0)
+    found: Floats = np.abs(loess_of_many(score, drawn.T, score) - score[:, None]).mean(axis=0)
+    return found
+
+
+def _spline_nulls(score: Floats, draws: int, generator: np.random.Generator) -> Floats:
+    found = []
     once, twice, truth = np.ones((len(score), 1)), np.tile(score, 2), np.repeat([True, False], len(score))
     together = _MOST_WEIGHTS // max(1, len(truth)) if len(score) <= _MOST_TOGETHER else 1
     for first in range(0, draws, together):
@@ -107,11 +141,15 @@ def null_of_ici(score: Floats, draws: int = 200, seed: int = 0) -> tuple[float, 
         else:
             # Each case with and without the outcome: a draw gives one of the two the weight 1, and one fit does many.
             found.append(ici_of(twice, truth, np.concatenate([drawn, ~drawn], axis=1).T.astype(np.float64)))
-    known = np.concatenate(found)
-    known = known[~np.isnan(known)]
-    if len(known) < draws / 2:
-        return float("nan"), float("nan")
-    return float(known.mean()), float(np.quantile(known, 0.95))
+    return np.concatenate(found)
+
+
+def loess_curve(score: Floats, truth: Bools, points: Floats) -> Floats | None:
+    """The observed probability at predicted ones, by loess, (P,); None where there is no curve."""
+    if not truth.any() or truth.all():
+        return None
+    found = loess(score, truth, np.ones((len(score), 1)), points)[:, 0]
+    return None if np.isnan(found).any() else found
 
 
 def calibration_curve(score: Floats, truth: Bools, points: Floats) -> Floats | None:
@@ -130,9 +168,9 @@ def mean_gap(found: Floats, weights: Floats) -> Floats:
     return mean
 
 
-def quantile_of_gaps(column: ClassColumn, weights: Floats, level: float) -> Floats:
+def quantile_of_gaps(column: ClassColumn, weights: Floats, level: float, curve: Curve = "spline") -> Floats:
     """A quantile of the distances: (R,)."""
-    return quantile_of_distances(gaps(column, weights), weights, level)
+    return quantile_of_distances(gaps(column, weights, curve), weights, level)
 
 
 def no_fit(column: ClassColumn, fitted: Floats) -> str | None:
@@ -145,9 +183,12 @@ def no_fit(column: ClassColumn, fitted: Floats) -> str | None:
     return "perfectly separated: the fit diverges"
 
 
-def no_curve(column: ClassColumn) -> str | None:
+def no_curve(column: ClassColumn, curve: Curve = "spline") -> str | None:
     """Why there is no curve, None if there is one."""
     once = np.ones((len(column.score), 1))
+    if curve == "loess":
+        few = np.isnan(gaps(column, once, curve)).any()
+        return no_case_of(column) or no_other_case(column) or ("too few cases for a smooth curve" if few else None)
     why = no_fit(column, gaps(column, once)[0])
     if why is None or not (column.truth.any() and not column.truth.all()):
         return why

@@ -93,6 +93,19 @@ _UNUSED = ("head.", "head_dist.", "fc.", "classifier.", "mask_token", "op_thresh
 """What a file may have besides the network: a classifier, and what only training or another library reads."""
 
 
+_TRUNK, _BESIDE_TRUNK = "visual.trunk.", ("visual.head.", "text.", "logit_scale", "logit_bias")
+
+
+def of_trunk(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The network of images in a file of open_clip under timm's names, without its projection and the tower of texts.
+
+    Any other file is given back as it is. Source: Ilharco et al. 2021, OpenCLIP, doi:10.5281/zenodo.5143773.
+    """
+    if not any(name.startswith(_TRUNK) for name in tensors):
+        return tensors
+    return {name.removeprefix(_TRUNK): value for name, value in tensors.items() if not name.startswith(_BESIDE_TRUNK)}
+
+
 def refuse_unknown(tensors: Mapping[str, Tensor], whole: frozenset[str], folder: WeightsFolder | None
                    ) -> Mapping[str, Tensor]:
     """The tensors of a file, if the whole network has each of them, or it is part of a classifier.

@@ -52,8 +52,9 @@ VISION: Mapping[str, Model] = {
     "resnet": Model("ResNetModel", ("resnet.",)),
 }
 TEXT: Mapping[str, Model] = {
-    "bert": Model("BertModel", ("bert.",), pooled=True),
-    "roberta": Model("RobertaModel", ("roberta.",), pooled=True),
+    # open_clip has such a network as its tower of texts.
+    "bert": Model("BertModel", ("bert.", "text.transformer."), pooled=True),
+    "roberta": Model("RobertaModel", ("roberta.", "text.transformer."), pooled=True),
     "distilbert": Model("DistilBertModel", ("distilbert.",)),
     "electra": Model("ElectraModel", ("electra.",)),
     "modernbert": Model("ModernBertModel", ("model.",)),

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 _HEADS = ("cls.", "lm_head.", "pooler.", "classifier.", "pre_classifier.", "qa_outputs.", "head.", "decoder.",
           "discriminator_predictions.", "generator_predictions.", "generator_lm_head.", "vocab_", "text_model.",
-          "visual_projection.", "text_projection.", "logit_scale", "logit_bias")
-"""What files have beside the network: heads of the task that it was trained with, and the tower of texts."""
+          "visual_projection.", "text_projection.", "logit_scale", "logit_bias", "visual.", "text.proj.")
+"""What files have beside the network: heads of the task that it was trained with, and the other tower."""
 _COUNTED = ("position_ids", "token_type_ids", "relative_position_index", "relative_coords_table", "inv_freq")
 """Tensors that follow from the settings, which older files hold."""
 _UNUSED = ("embeddings.mask_token",)

@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionkit.api import Config, Encoder, Probes, Recorded, Release, TensorShape
+from fusionkit.api import Config, Encoder, Probes, Recorded, Release, TensorShape, WeightsFolder, weights_folder
 
 Network = Literal["densenet121", "densenet169", "densenet201", "densenet264", "seresnet50", "swin", "segresnet",
                   "segres_encoder", "vit"]
@@ -27,6 +27,9 @@ class MonaiConfig(Config):
     """Options of `encoder.monai`. What is not set has MONAI's default for the network."""
 
     network: Network = Field(examples=["densenet121"], description="The network.")
+    folder: WeightsFolder | None = weights_folder(
+        "Folder with model.safetensors, or its shards and their index, below the folder of the graph file, and if "
+        "there is one with the recipe.yaml of the weights, with which the other options are compared.")
     features: Literal["pooled", "map", "taps"] = Field(
         "pooled", description="pooled: a vector, see 'pool'; map: the last map; taps: the map of "
                               "every stage, of vit of every block, finest first, named f1, f2, ...")
@@ -55,7 +58,7 @@ class MonaiConfig(Config):
     def _options_belong(self) -> Self:
         known = NETWORKS[self.network].defaults
         strange = sorted(name for name, value in self if value is not None and name not in
-                         {"network", "features", "pool", *known})
+                         {"network", "folder", "features", "pool", *known})
         if strange:
             raise ValueError(f"{strange[0]!r} is no option of {self.network}, which has {', '.join(known)}")
         has = self.settings()
@@ -68,7 +71,8 @@ class MonaiConfig(Config):
 
     def settings(self) -> Settings:
         """All options of the network, with its defaults for those that are not set."""
-        given = {name: value for name, value in self if value is not None and name not in ("network", "features")}
+        own = ("network", "folder", "features")
+        given = {name: value for name, value in self if value is not None and name not in own}
         return Settings(**{**NETWORKS[self.network].defaults, **given})
 
 
@@ -76,10 +80,12 @@ class Monai(nn.Module):
     """A network of MONAI without what its features do not reach: heads, decoders, later norms.
 
     The state dict has MONAI's names with the prefix `network.`; `weights:` also takes files with MONAI's bare names, or
-    with those of published pre-training (`swinViT.`, `mlp.fc1`). Shapes: (B, c, ...); gives (B, w), (B, w, ...), or
-    several maps. Missing rows are skipped.
+    with those of published pre-training (`swinViT.`, `mlp.fc1`); so does `folder`.
 
-    Raises: ComponentError if the network cannot take an input of this size.
+    Shapes: (B, c, ...); gives (B, w), (B, w, ...), or several maps. Missing rows are skipped.
+
+    Raises: ComponentError if the network cannot take an input of this size, GraphError if a file of the folder is
+    missing or wrong.
     """
 
     def __init__(self, config: MonaiConfig, inputs: Sequence[TensorShape]) -> None:
@@ -96,6 +102,8 @@ class Monai(nn.Module):
             part = self.network.get_submodule(parent)
             if hasattr(part, name):
                 delattr(part, name)
+        if config.folder is not None:
+            config.folder.fill(self)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The vector, the map, or the maps."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from fusionkit_plugins.blocks.timm_folder import classes, described, refuse_unknown, with_first_layers
+from fusionkit_plugins.blocks.timm_folder import classes, described, of_trunk, refuse_unknown, with_first_layers
 from fusionkit_plugins.blocks.timm_tokens import Pool, adapted, check_pool, pooled_tokens
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -93,7 +93,8 @@ class Timm(nn.Module):
     affect only the pooled vector, and layers deeper than the last tap are removed from the network.
 
     The state dict has timm's names with the prefix `network.`; `weights:` also takes a file with timm's bare names,
-    such as the `model.safetensors` of a model's page. With `folder` the network is the one that its config.json
+    such as the `model.safetensors` of a model's page, or one of open_clip, whose tower of images (`visual.trunk.`) it
+    reads without the projection. With `folder` the network is the one that its config.json
     describes, started from its weights. Learned positions for another size of the image are interpolated.
 
     `pool` reads the tokens after the final norm, (B, P + h w, C), of which the first P are the class token and the
@@ -123,7 +124,8 @@ class Timm(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation).reshape(-1, 1, 1))
         if config.folder is not None:
-            config.folder.fill(self, lambda tensors: self.adapt_weights(refuse_unknown(tensors, whole, config.folder)))
+            config.folder.fill(self, lambda tensors: self.adapt_weights(
+                refuse_unknown(of_trunk(tensors), whole, config.folder)))
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The vector, the map, or the maps."""
@@ -144,7 +146,7 @@ class Timm(nn.Module):
         if any(name.startswith("network.") for name in tensors):
             return dict(tensors)
         wanted = self.network.state_dict()
-        bare = adapted(tensors, wanted, list(_first_convolutions(self.network.pretrained_cfg)),
+        bare = adapted(of_trunk(tensors), wanted, list(_first_convolutions(self.network.pretrained_cfg)),
                        getattr(getattr(self.network, "patch_embed", None), "grid_size", None))
         kept = {f"network.{name}": value for name, value in bare.items() if name in wanted}
         return kept | {"mean": self.mean, "deviation": self.deviation}

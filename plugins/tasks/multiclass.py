@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.blocks.probability_calibration import calibration_curve
+from fusionkit_plugins.blocks.probability_calibration import calibration_curve, loess_curve
 
 from fusionkit.api import Bools, Config, Floats, Task, TaskMethod
 
@@ -34,6 +34,11 @@ class Multiclass(TaskMethod):
     def smooth(self, score: Floats, truth: Bools, points: Floats) -> Floats | None:
         """Logistic regression on a restricted cubic spline of the log odds, as in `metric.ici`."""
         return calibration_curve(score, truth, points)
+
+    def smooth_others(self, score: Floats, truth: Bools, points: Floats) -> dict[str, Floats]:
+        """Loess, as in `metric.ici` with `curve: loess`."""
+        found = loess_curve(score, truth, points)
+        return {} if found is None else {"loess": found}
 
     def example(self, names: Sequence[str], cases: int, generator: Any) -> Any:
         """Classes in turn, so that each occurs."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.blocks import survival_bound
 from fusionkit_plugins.blocks.group_curves import group_curves
 from fusionkit_plugins.blocks.horizons import median_and_mean
 from fusionkit_plugins.blocks.kaplan_meier import StepCurve, censoring, kaplan_meier, survival_with_bounds
@@ -52,6 +53,7 @@ class Survival(TaskMethod):
 
     keeps = (GROUPS, KEPT)
     by_fold = ("uno", "harrell")
+    bound = "lower"
 
     def of(self, names: Sequence[str]) -> str:
         """What figures over all horizons are called."""
@@ -192,6 +194,25 @@ class Survival(TaskMethod):
             yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk, outcomes.training,
                                  kept)
 
+    def bound_scores(self, values: Floats, targets: Floats, names: Sequence[str], follow_up: Floats | None
+                     ) -> tuple[Floats, Floats]:
+        """Survival at the event, weighed for censoring unless it is known until when each case could be followed."""
+        return survival_bound.scores(_times(names), values, targets, follow_up)
+
+    def bound_note(self, names: Sequence[str], follow_up: bool) -> str:
+        """A lower bound on the time, as far as the last horizon."""
+        rests = (f"from cases that could be followed until {names[-1]}" if follow_up else
+                 "if censoring is independent of the event and of the inputs")
+        return f"lower bound on the time, at most {names[-1]}, {rests}"
+
+    def bounds(self, values: Floats, names: Sequence[str], limit: float) -> Floats:
+        """The time at which survival falls to the threshold."""
+        return survival_bound.bound(_times(names), values, limit)
+
+    def bound_misses(self, found: Floats, targets: Floats, weights: Floats) -> Floats:
+        """Events before the bound, weighed for censoring."""
+        return survival_bound.misses(found, targets, weights)
+
     def agreements(self, outcomes: Outcomes) -> Sequence[Agreement]:
         """At each horizon the share with the event, in thirds by predicted risk, with 100 events in fifths."""
         groups = 5 if outcomes.targets[:, 1].sum() >= _MANY else 3
@@ -222,6 +243,10 @@ class Survival(TaskMethod):
         survival: Floats = 1 / (1 + np.exp(-10 * (skill * past + (1 - skill) * noise)))
         # Whatever the skill, survival does not rise with time.
         return np.minimum.accumulate(survival, axis=1)
+
+
+def _times(names: Sequence[str]) -> Floats:
+    return np.array([float(name) for name in names])
 
 
 def _agreement(column: SurvivalColumn, groups: int) -> Agreement:

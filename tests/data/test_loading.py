@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from fusionkit.data.batch import Batch, collate
 from fusionkit.data.description import describe
-from fusionkit.data.loading import Batch, HeadTarget, InputNeed, collate, load_cohort
+from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import DataError, RunError
 

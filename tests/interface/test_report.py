@@ -42,6 +42,13 @@ def test_a_run_gives_a_page_a_sheet_and_a_card(run: Path, tmp_path: Path) -> Non
     assert f"{auroc:.3f}" in page and f"AUROC {auroc:.3f}" in (tmp_path / "model_card.md").read_text().replace("\\", "")
     assert "44 cases of 22 patients" in (tmp_path / "case-flow.svg").read_text()
     assert "patients in more than one part: 0" in page
+    copied = shutil.copytree(run, tmp_path / "single")
+    found = json.loads((run / "metrics.json").read_text())
+    assert "wilson" not in found["heads"]["result"], "patients have two cases"
+    found["heads"]["result"]["wilson"] = {"yes": {"sensitivity": [0.25, 0.75]}}
+    (copied / "metrics.json").write_text(json.dumps(found))
+    assert main(["report", str(copied)]) == 0
+    assert "0.250 to 0.750</td><td>Wilson</td>" in (copied / "report" / "report.html").read_text()
 
 
 def test_a_run_without_metrics_or_counts_says_so(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,7 @@ def test_the_network_ranks_nearly_as_well_as_the_truth(study: tuple[Path, np.nda
 def test_the_table_of_predictions_agrees_with_itself(study: tuple[Path, np.ndarray]) -> None:
     rows = table(study[0] / "run" / "predictions.csv")
     columns = [f"death:{name}" for name in ("survival@6", "survival@12", "survival@24", "risk", "median", "rmst@24",
-                                            "group", "time", "event")]
+                                            "group", "lower", "time", "event")]
     assert list(rows["p0"]) == ["id", *columns]
     survival = np.array([[float(row[name]) for name in columns[:3]] for row in rows.values()])
     assert (np.diff(survival, axis=1) <= 0).all()
@@ -145,12 +145,43 @@ def test_new_cases_need_no_targets_and_get_the_same_numbers(study: tuple[Path, n
         assert row["death:risk"] == float(before[row["id"]]["death:risk"])
 
 
-def test_survival_is_evaluated_and_not_calibrated(study: tuple[Path, np.ndarray]) -> None:
-    folder, _ = study
-    found = {row["metric"]: row for row in fusionkit.evaluate(folder / "run", quiet=True).rows()}
+def test_survival_is_evaluated_and_its_lower_bound_is_calibrated(study: tuple[Path, np.ndarray], tmp_path: Path
+                                                                ) -> None:
+    run = Path(shutil.copytree(study[0] / "run", tmp_path / "run"))
+    made = fusionkit.evaluate(run, quiet=True)
+    found = {row["metric"]: row for row in made.rows()}
     assert set(found) >= {"uno", "harrell", "survival_auc", "survival_brier", "ibs", "survival_slope", "log_rank"}
-    with pytest.raises(UserError, match="no head of this network can be calibrated"):
-        fusionkit.calibrate(folder / "run", quiet=True)
+    coverage = made.reports[0].trust.figures["sets", "coverage"]
+    assert coverage.low < 0.9 < coverage.high
+    lower = np.array([float(row["death:lower"]) for row in table(run / "predictions.csv").values()])
+    assert ((lower >= 0) & (lower <= 24)).all() and len(np.unique(lower)) > 60
+    kept = fusionkit.calibrate(run, alpha=0.3, quiet=True).calibration.heads["death"]
+    assert kept.bound == "lower" and kept.cases == 60 and "censoring is independent" in kept.notes[0]
+    fusionkit.evaluate(run, quiet=True)
+    assert np.mean([float(row["death:lower"]) for row in table(run / "predictions.csv").values()]) > lower.mean()
+
+
+def test_the_times_until_which_cases_could_be_followed(study: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    run, rows = Path(shutil.copytree(study[0] / "run", tmp_path / "run")), list(table(study[0] / "cases.csv").values())
+    for row in rows:
+        row["end"] = row["months"] if row["died"] == "alive" else f"{float(row['months']) + 7:g}"
+        row["lost"] = "80"
+        row["short"] = "0.05"
+        row["id"] = f"n{row['id']}"
+    with (tmp_path / "cases.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (tmp_path / "data.yaml").write_text((study[0] / "data.yaml").read_text())
+    data = str(tmp_path / "data.yaml")
+    for column, why in (("ends", "has no column 'ends'"), ("months", "is the time of every event itself"),
+                        ("lost", "were censored before that time"), ("short", "were followed longer")):
+        with pytest.raises(UserError, match=why) as error:
+            fusionkit.calibrate(run, data, follow_up=column, quiet=True)
+        assert error.value.diagnostics[0].code == "follow-up"
+    head = fusionkit.calibrate(run, data, follow_up="end", quiet=True).calibration.heads["death"]
+    assert head.counts == ((sum(float(row["end"]) >= 24 for row in rows),),)
+    assert "that could be followed until 24" in head.notes[0]
 
 
 def test_a_run_whose_baseline_is_lost_is_refused(study: tuple[Path, np.ndarray]) -> None:

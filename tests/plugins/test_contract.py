@@ -36,7 +36,8 @@ SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kerne
            "fusion.healnet": {"width": 8, "latents": 3, "depth": 2, "cross_heads": 2, "heads": 2},
            "fusion.mbt": {"width": 8, "heads": 2}, "fusion.mult": {"width": 8, "layers": 1, "heads": 2},
            "fusion.perceiver": {"width": 8, "latents": 3, "depth": 1, "heads": 2}, "encoder.aspp": {"width": 16},
-           "encoder.tabicl": {"embed_dim": 16, "col_num_blocks": 1, "row_num_blocks": 1, "col_nhead": 2, "row_nhead": 2}}
+           "encoder.tabicl": {"embed_dim": 16, "col_num_blocks": 1, "row_num_blocks": 1, "col_nhead": 2,
+                               "row_nhead": 2}}
 """Where the example that users are shown is a large network: a small one, which every check is done on."""
 
 IMPORTED_FOR_SECONDS = {"encoder.monai"}

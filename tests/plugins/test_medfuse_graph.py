@@ -61,6 +61,25 @@ def test_a_record_and_a_radiograph_that_may_be_missing_are_learnt_from(tmp_path:
     assert fit(FusionModel(setup.plan), cases, cases, settings, tmp_path / "run").epochs == 2
 
 
+def test_the_variables_of_the_benchmarks_are_the_columns_of_the_graph(tmp_path: Path) -> None:
+    data = write(tmp_path)
+    block = re.search(r"\n(        names:\n          Capillary.*?          pH: .*?\n)", PAGE.read_text(), re.DOTALL)
+    assert block
+    table = re.sub(r"    (unit|convert): .*\n", "", data.read_text())
+    start, end = table.index("    names:"), table.index("  cxr:")
+    data.write_text(table[:start] + "".join(line[4:] for line in block[1].splitlines(True)) + table[end:])
+    chart = tmp_path / "chart.csv"
+    chart.write_text(chart.read_text().replace("heart rate", "Heart Rate").replace("GCS", "Glascow coma scale total"))
+    setup = set_up("medfuse", data, ["inputs.ehr.max=32", *SMALL])
+    found = setup.cohort.gathered["ehr"]
+    assert setup.cohort.sizes["ehr"] == (26, 76) and found.counts["not_named"] == 10  # lactate
+    first = dict(zip(found.names, found.arrays[0][0].tolist(), strict=True))
+    assert first["Glascow coma scale motor response=6 Obeys Commands"] == 1 and first["Weight"] == 81
+    assert sum(value for name, value in first.items() if "response=" in name) == 2
+    assert [first[f"{name} measured"] for name in ("Heart Rate", "Weight")] == [0, 0]
+    assert found.arrays[0][1, list(found.names).index("Heart Rate measured")] == 1
+
+
 @pytest.mark.parametrize("written", re.findall(r"^    (labs: \{read: .*?0h\].*?\})$", PAGE.read_text(),
                                                re.DOTALL | re.MULTILINE))
 def test_the_other_inputs_of_the_page_are_read(written: str, tmp_path: Path) -> None:

@@ -19,13 +19,14 @@ from small_study import description, train, write_files
 from small_study import without_plots as without_plots
 
 import fusionkit
-from fusionkit.api import Image, MaskedText
+from fusionkit.api import ComponentError, Image, MaskedText
 from fusionkit.cli.parser import main
 from fusionkit.comparison import tables
 from fusionkit.conversion.verification.reading import read_fixture
 from fusionkit.interface import compare
 from fusionkit.network.folder import load
 from fusionkit.pretrained.folder import WeightsFolder
+from fusionkit.runs.setup import set_up
 
 GOLDEN = RECORDED / "encoders"
 GRAPH = """\
@@ -84,6 +85,8 @@ def study(folder: Path, graph: str = GRAPH) -> Path:
 
 def test_a_run_has_the_names_of_the_files_and_needs_no_other_folder(tmp_path: Path) -> None:
     run = train(study(tmp_path))
+    read = json.loads((run / "run.json").read_text())["input_counts"]["note"]
+    assert read == {"texts": sum(bool(NOTES[n % 4]) for n in range(18)), "texts_cut": 0, "tokens_not_read": 0}
     kept, bert = load_file(run / "model.safetensors"), load_file(tmp_path / "weights" / "bert" / "model.safetensors")
     of_text = {name.removeprefix("told."): value for name, value in kept.items() if name.startswith("told.")}
     assert of_text.keys() == bert.keys() - {name for name in bert if name.startswith("pooler.")}
@@ -118,16 +121,22 @@ def test_in_a_comparison_each_film_and_each_report_is_encoded_once(tmp_path: Pat
 
         monkeypatch.setattr(kind, "forward", count)
     monkeypatch.setattr(compare, "_write", tables.write_tables)
-    folder = study(tmp_path)
+    windows = GRAPH.replace("window: 8}}", "window: 8, join: tokens}}\n"
+                            "  said: {use: fusion.attention_pool, from: told}")
+    folder = study(tmp_path, windows.replace("[seen, told]", "[seen, said]"))
     assert main(["compare", str(folder / "graph.yaml"), str(folder / "data.yaml"), "--node", "both", "--with",
                  "fusion.sum,fusion.gmu{width: 5}", "--reuse", "features", "--epochs", "2", "--set",
                  "nodes.seen.with.pool=mean", "-o", str(tmp_path / "out"), "--no-baselines"]) == 0
     # Once for all networks and epochs; and again for the batches that are compared with what is kept.
     assert all(18 <= count < 3 * 18 for count in counted.values())
-    assert len(list((tmp_path / "out" / "features").glob("*.npy"))) == 2
+    kept = sorted(np.load(file).shape for file in (tmp_path / "out" / "features").glob("*.npy"))
+    tokens = [len(array) for array in set_up(folder / "graph.yaml", folder / "data.yaml").cohort.gathered["note"].arrays
+              if array is not None]
+    assert kept == [(18, 16), (sum(-(-count // 8) for count in tokens), 16)] and max(tokens) > 8
 
 
-def test_the_towers_of_an_open_clip_file_are_two_folders(tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", [True, False])
+def test_the_towers_of_an_open_clip_file_are_two_folders(split: bool, tmp_path: Path) -> None:
     """As docs/encoders.md says for BiomedCLIP, on a file of its form: a timm network, a BERT, and two projections."""
     import timm
     from fusionkit_plugins.encoders.hf_text import HfTextConfig
@@ -146,8 +155,8 @@ def test_the_towers_of_an_open_clip_file_are_two_folders(tmp_path: Path) -> None
     for folder, start in (("image", "visual.trunk."), ("text", "text.transformer.")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "config.json").write_text(json.dumps(config[folder]))
-        save_file({name.removeprefix(start): value.contiguous() for name, value in whole.items()
-                   if name.startswith(start)}, tmp_path / folder / "model.safetensors")
+        save_file({name.removeprefix(start) if split else name: value.contiguous() for name, value in whole.items()
+                   if name.startswith(start) or not split}, tmp_path / folder / "model.safetensors")
     image = Timm(TimmConfig(model="local", folder=WeightsFolder.at(tmp_path / "image"), pool="cls"),
                  [Image((3, 16, 16))]).eval()
     text = HfText(HfTextConfig(folder=WeightsFolder.at(tmp_path / "text"), pool="cls"),
@@ -158,6 +167,10 @@ def test_the_towers_of_an_open_clip_file_are_two_folders(tmp_path: Path) -> None
         assert torch.allclose(image(picture), trunk.forward_features((picture - mean) / deviation)[:, 0], atol=1e-6)
         wanted = next(one.array for one in case.expected if one.entry == "out_cls")
         assert torch.allclose(text(case.inputs[0], case.inputs[1].bool()), torch.from_numpy(wanted), atol=1e-5)
+    whole["visual.strange.weight"] = torch.zeros(1)
+    save_file(whole, tmp_path / "image" / "model.safetensors")
+    with pytest.raises(ComponentError, match="1 tensors that the network lacks"):
+        Timm(TimmConfig(model="local", folder=WeightsFolder.at(tmp_path / "image"), pool="cls"), [Image((3, 16, 16))])
 
 
 def test_refusals_as_they_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,9 @@ import pytest
 from small_study import read_table, write_study
 from small_study import without_plots as without_plots
 
+from fusionkit.data.study_columns import FEWEST
 from fusionkit.registry.lookup import discover
-from fusionkit.runs.cohort_record import COHORT, FEWEST, write_cohort
+from fusionkit.runs.cohort_record import COHORT, write_cohort
 from fusionkit.runs.setup import set_up
 
 

@@ -96,6 +96,24 @@ def test_a_resumed_run_refuses_a_case_that_moved_to_another_site(study: Path, tm
         fusionkit.train(folder / "graph.yaml", folder / "data.yaml", output=folder / "run", resume=True, quiet=True)
 
 
+def test_networks_are_compared_on_the_sites_that_none_of_them_has_met(study: Path, tmp_path: Path) -> None:
+    two = GRAPH.replace("{table: {vector: [2]}}", "{table: {vector: [1]}, other: {vector: [1]}}").replace(
+        "  result: {use: head.classify, from: told", "  more: {use: encoder.mlp, from: other, with: {width: 3}}\n"
+        "  both: {use: fusion.concat, from: [told, more]}\n  result: {use: head.classify, from: both")
+    data = DATA.replace("{table: {read: columns, numeric: [a, b]}}",
+                        "{table: {read: columns, numeric: [a]}, other: {read: columns, numeric: [b]}}")
+    write_files(tmp_path, cases(), two, data)
+    made = fusionkit.compare(tmp_path / "graph.yaml", tmp_path / "data.yaml", node="both", candidates="fusion.sum",
+                             output=tmp_path / "compare", baselines=False, epochs=1, quiet=True)
+    told = made.as_json()
+    assert [(unit["fold"], unit["left_out"], unit["test"]) for unit in told["units"]] == [
+        (0, "a", 30), (1, "b", 30), (2, "c", 30)]
+    site = {row["id"]: row["site"] for row in read_table(tmp_path / "cases.csv")}
+    abouts = [json.loads(path.read_text()) for path in sorted((tmp_path / "compare" / "runs").rglob("fold-*/run.json"))]
+    assert len(abouts) == 6 and all(len({site[case] for case in about["test"]}) == 1 for about in abouts)
+    assert all(row["value"] is not None for row in made.rows())
+
+
 def test_new_cases_are_predicted_by_the_networks_of_all_folds(study: Path) -> None:
     (study / "new.yaml").write_text(DATA.replace("split:", "# split:"))
     made = fusionkit.predict(study / "run", study / "new.yaml", quiet=True)

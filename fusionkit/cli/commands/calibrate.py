@@ -25,6 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
                              "takes what the head tells (the default)")
     parser.add_argument("--include-training-cases", action="store_true",
                         help="allow fitting on training cases, which are refused by default")
+    parser.add_argument("--follow-up", default="", metavar="COLUMN",
+                        help="of survival: the time until which each case could have been followed, where censoring is "
+                             "administrative; without it cases are weighed for censoring")
     parser.add_argument("--threshold", default="", metavar="RULE",
                         help="choose the probability from which a case is positive instead: youden, cost=4, "
                              "sensitivity=0.9, specificity=0.9, probability=4 or a number; saved in threshold.json")

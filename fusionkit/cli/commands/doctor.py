@@ -14,7 +14,8 @@ from fusionkit.errors import UserError
 from fusionkit.interface.console import Console
 
 SUMMARY = "Report whether this installation works and what it can use."
-_EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "optuna": "tune", "pyarrow": "parquet",
+_EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti",
+           "onnxruntime": "export", "optuna": "tune", "pyarrow": "parquet", "starlette": "serve",
            "python-calamine": "excel", "pylibjpeg": "dicom", "python-gdcm": "dicom"}
 
 

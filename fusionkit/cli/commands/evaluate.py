@@ -32,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="files of cases of other origins, whose figures stand in one table beside these")
     parser.add_argument("--include-training-cases", action="store_true",
                         help="include training cases: evaluate all of the run's own data file; mark none in others")
+    parser.add_argument("--no-plots", dest="plots", action="store_false", help="draw no pictures")
     add_running_options(parser)
 
 

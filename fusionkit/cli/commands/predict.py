@@ -12,7 +12,7 @@ SUMMARY = "Predict: one row for each case, with uncertainty if requested."
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
-    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("run", metavar="RUN", help="the folder of a run, or of an exported network")
     parser.add_argument("data", metavar="DATA", help="a data description; targets are not needed")
     parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file (default: print)")
     parser.add_argument("--samples", type=int, help="random passes of the uncertainty method")

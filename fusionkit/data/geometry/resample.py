@@ -10,9 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import grid_sample
 
 from fusionkit.arrays import Bools, Floats
 from fusionkit.data.geometry.grid import Grid, half_up
@@ -163,6 +161,9 @@ def _gaussian(size: int, sigma: float) -> Floats:
 
 def _interpolated(array: Array, places: Floats) -> Array:
     """Linear values at places inside, (3, h, w): (c, h, w). Only the part around them is taken to double precision."""
+    import torch  # volumes whose axes are parallel are resampled without it
+    from torch.nn.functional import grid_sample
+
     low = np.floor(places.min(axis=(1, 2))).astype(int)
     high = np.minimum(np.ceil(places.max(axis=(1, 2))).astype(int), np.array(array.shape[1:]) - 1)
     part = array[:, low[0]:high[0] + 1, low[1]:high[1] + 1, low[2]:high[2] + 1].astype(np.float64)

@@ -39,6 +39,27 @@ def threshold(scores: Floats, alpha: float | Fraction) -> float:
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else inf
 
 
+def weighted_threshold(scores: Floats, weights: Floats, alpha: float) -> tuple[float, int]:
+    """The threshold of scores (N,) that count by their weights (N,), and of how many equal scores it is worth.
+
+    The smallest score up to which the weights are at least (1 - alpha) of theirs and one more, infinite if none is. The
+    number is (sum of weights)^2 / (sum of their squares), rounded down.
+    Source: Tibshirani et al. 2019, Conformal Prediction Under Covariate Shift, arXiv 1904.06019, with the mean weight
+    for that of the new case.
+    """
+    used = weights > 0
+    scores, weights = scores[used], weights[used]
+    if not len(scores):
+        return inf, 0
+    if (weights == weights[0]).all():
+        return threshold(scores, alpha), len(scores)
+    order = np.argsort(scores, kind="stable")
+    weights = weights[order] / weights.mean()
+    reached = weights.cumsum() >= (1 - alpha) * (len(scores) + 1) - 1e-9
+    worth = int(len(scores) ** 2 / float((weights**2).sum()) + 1e-9)
+    return (float(scores[order][reached.argmax()]) if reached.any() else inf), worth
+
+
 def class_thresholds(scores: Floats, classes: Ints, alpha: float, by_class: bool) -> tuple[float, ...]:
     """The threshold of each class from scores (N, K) of cases of these classes: one for all, or with `by_class` each
     from the cases of that class alone.

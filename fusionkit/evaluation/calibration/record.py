@@ -16,7 +16,12 @@ from fusionkit.arrays import Bools, Floats
 from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.evaluation.calibration.class_sets import Kind, scores_of, sets_of
-from fusionkit.evaluation.calibration.conformal import class_thresholds, fewest_cases, one_of_each
+from fusionkit.evaluation.calibration.conformal import (
+    class_thresholds,
+    fewest_cases,
+    one_of_each,
+    weighted_threshold,
+)
 from fusionkit.evaluation.calibration.intervals import NEEDS, Made, Wanted, Way, fit_interval, interval_of, way_of
 from fusionkit.evaluation.calibration.spread import CoverageSpread, coverage_spread
 from fusionkit.evaluation.calibration.temperature import fit_temperature, tempered
@@ -29,7 +34,7 @@ SETS, INTERVALS = ("lac", "aps"), get_args(Wanted)
 CALIBRATION, FORMAT = "calibration.json", "fusionkit-calibration"
 
 
-_PARTS = ("values", "sets", "bounds", "empty")
+_PARTS = ("values", "sets", "bounds", "empty", "lower")
 
 
 class _Plain(BaseModel):
@@ -55,7 +60,7 @@ class HeadCalibration(_Plain):
     labels K rows of (no, yes), for values K rows of one, or of two (low, high); None is infinite. `cases` counts those
     that had a target. `counts` are the scores behind each threshold, `patients` that of the patients where some had
     several cases, of which one was taken. `sets` is the kind of sets; `intervals` the kind for each value, which reads
-    the numbers named in `reads`.
+    the numbers named in `reads`. `bound` is the column of a bound, whose only threshold is the only row.
     """
 
     task: str
@@ -69,6 +74,7 @@ class HeadCalibration(_Plain):
     sets: Kind = "lac"
     intervals: tuple[Made, ...] = ()
     reads: tuple[tuple[str, ...], ...] = ()
+    bound: str = ""
 
     @property
     def ways(self) -> list[Way]:
@@ -103,7 +109,8 @@ class Calibrated:
 
     Shapes: `values`, probabilities at the fitted temperature, (N, K), None for regression; `sets`, which classes are
     in the prediction set, (N, K), of labels (N, K, 2) for no and yes; `bounds` of values, (N, K, 2), low and high;
-    `empty` which of these intervals are empty, (N, K), where some may be.
+    `empty` which of these intervals are empty, (N, K), where some may be; `lower` the bound of each case, (N,), of a
+    task that has one.
     """
 
     choices: Choices
@@ -111,6 +118,7 @@ class Calibrated:
     sets: Bools | None
     bounds: Floats | None
     empty: Bools | None = None
+    lower: Floats | None = None
 
     def joined(self, others: Sequence[Calibrated]) -> Calibrated:
         """The concatenated cases of several, this one's first."""
@@ -130,18 +138,21 @@ class Calibrated:
 
 
 def fit_head(task: str | Task, names: Sequence[str], predictions: Floats, targets: Floats, choices: Choices, *,
-             patients: Sequence[Hashable] | None = None, details: Mapping[str, Floats] | None = None
-             ) -> HeadCalibration:
+             patients: Sequence[Hashable] | None = None, details: Mapping[str, Floats] | None = None,
+             follow_up: Floats | None = None) -> HeadCalibration:
     """The calibration of one head on held-out cases.
 
     Shapes: `predictions` (N, K); `targets` (N,) classes, or (N, K). A target that is NaN, or negative for classes and
     labels, is not known. Thresholds come from one case of each of the `patients` (N,), by chance; by class, from one of
-    each patient and class. `details` are further numbers (N,) that the head tells, by name.
+    each patient and class. `details` are further numbers (N,) that the head tells, by name; `follow_up` (N,) is until
+    when each case could have been followed, for tasks with a bound.
 
     Raises: UserError with `interval-not-told` if the head tells too little for the intervals that are asked for.
     """
     declared = task_named(task)
     results = declared.results
+    if not declared.calibrated:
+        return _fit_bound(declared, names, predictions, targets, choices, patients=patients, follow_up=follow_up)
     wanted = targets[:, None] if targets.ndim == 1 else targets
     known = ~np.isnan(wanted) if results == "values" else wanted >= 0
     owners = list(range(len(wanted))) if patients is None else list(patients)
@@ -178,6 +189,25 @@ def fit_head(task: str | Task, names: Sequence[str], predictions: Floats, target
         thresholds=finite, notes=tuple(fitted.notes), counts=tuple(fitted.counts),
         patients=len(set(used)) if len(set(used)) < len(used) else None, sets=kind if results != "values" else "lac",
         intervals=tuple(way.kind for way in ways), reads=tuple(way.names for way in ways))
+
+
+def _fit_bound(declared: Task, names: Sequence[str], predictions: Floats, targets: Floats, choices: Choices, *,
+               patients: Sequence[Hashable] | None, follow_up: Floats | None) -> HeadCalibration:
+    """The threshold of the bound of a task that has one and nothing else."""
+    owners = list(range(len(targets))) if patients is None else list(patients)
+    one = one_of_each(owners)
+    scores, weights = declared.method.bound_scores(predictions[one], targets[one], names,
+                                                   None if follow_up is None else follow_up[one])
+    limit, worth = weighted_threshold(scores, weights, choices.alpha)
+    notes = [declared.method.bound_note(names, follow_up is not None)]
+    if limit == inf:
+        notes.append(f"too few cases for alpha {choices.alpha:g}, which needs {fewest_cases(choices.alpha)}: every "
+                     "bound is 0")
+    people = len(set(owners))
+    return HeadCalibration(
+        task=declared.name, names=tuple(names), cases=len(owners), temperatures=(),
+        thresholds=((None if limit == inf else limit,),), notes=tuple(note for note in notes if note),
+        counts=((worth,),), patients=people if people < len(owners) else None, bound=declared.method.bound)
 
 
 @dataclass
@@ -229,8 +259,12 @@ def apply_head(fitted: HeadCalibration, predictions: Floats, choices: Choices, t
     """Calibrated predictions from predictions (N, K), and the further numbers of the head that intervals read; `task`
     is that of the head, where it was looked up before.
     """
-    results = task_named(task or fitted.task).results
+    declared = task_named(task or fitted.task)
+    results = declared.results
     rows = [[inf if value is None else value for value in row] for row in fitted.thresholds]
+    if fitted.bound:
+        return Calibrated(choices, None, None, None, None,
+                          declared.method.bounds(predictions, fitted.names, rows[0][0]))
     if results == "values":
         made = [interval_of(way, predictions[:, index], details or {}, rows[index])
                 for index, way in enumerate(fitted.ways)]
@@ -279,7 +313,10 @@ def _check(name: str, head: HeadCalibration, own: tuple[Task, tuple[str, ...]] |
         raise ValueError(f"it is for another network: its head {name!r} is not that of this run")
     count = len(head.names)
     results = own[0].results
-    widths = {"classes": [count], "labels": [2] * count, "values": [way.sides for way in head.ways]}[results]
+    if head.bound != ("" if own[0].calibrated else own[0].method.bound):
+        raise ValueError(f"head {name!r} has no bound {head.bound!r}")
+    widths = [1] if head.bound else {
+        "classes": [count], "labels": [2] * count, "values": [way.sides for way in head.ways]}[results]
     temperatures = 0 if results == "values" else len(widths)
     if len(head.temperatures) != temperatures or [len(row) for row in head.thresholds] != widths:
         raise ValueError(f"head {name!r} does not have as many temperatures or thresholds as names")

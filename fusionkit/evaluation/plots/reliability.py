@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fusionkit.arrays import Floats
 from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES
 from fusionkit.evaluation.curves import Reliability
 from fusionkit.evaluation.plots.head_figure import HeadFigure, Numbers, about, metric_of, with_interval
@@ -41,9 +42,18 @@ def _numbers(report: HeadReport) -> Numbers:
         for row in zip(CALIBRATION_EDGES[:-1], CALIBRATION_EDGES[1:], panel.count, panel.predicted, panel.observed,
                        strict=True)]
     curves: list[tuple[object, ...]] = [
-        (panel.name, stage, "spline", None, None, None, *point) for stage, panels in stages.items() for panel in panels
-        for point in zip(*(panel.smooth or ((), ())), strict=True)]
+        (panel.name, stage, name, None, None, None, *point) for stage, panels in stages.items() for panel in panels
+        for name, curve in _curves(panel).items() for point in zip(*curve, strict=True)]
     return Numbers(("of", "probabilities", "row", "from", "to", "cases", "predicted", "observed"), [*bins, *curves])
+
+
+def _curves(panel: Reliability) -> dict[str, tuple[Floats, Floats]]:
+    """The smooth curves by name, at most three."""
+    if panel.smooth is None:
+        return {}
+    points = panel.smooth[0]
+    every = {"spline": panel.smooth, **{name: (points, curve) for name, curve in panel.others.items()}}
+    return dict(list(every.items())[:3])
 
 
 def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], title: str) -> Figure:
@@ -58,8 +68,10 @@ def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], tit
         # Bins with few cases get small points, so that they do not draw attention.
         sizes = 12 + 70 * panel.count[held] / panel.count.max(initial=1)
         above.scatter(predicted, observed, s=sizes, color=PALETTE[0], clip_on=False, zorder=3)
-        if panel.smooth is not None:
-            above.plot(*panel.smooth, color=PALETTE[1], linewidth=1.4, clip_on=False, label="spline")
+        for place, (name, curve) in enumerate(_curves(panel).items()):
+            above.plot(*curve, color=PALETTE[1 + place], linewidth=1.4, linestyle=("-", "--", ":")[min(place, 2)],
+                       clip_on=False, label=name)
+        if _curves(panel):
             above.legend(loc="upper left")
         unit_square(above)
         above.set_ylabel("observed frequency")

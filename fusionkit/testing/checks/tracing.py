@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fusionkit.components.component import Component
+from fusionkit.network.quiet_tracing import quiet as quiet
 from fusionkit.testing.checks.behaviour import difference
 from fusionkit.testing.checks.fixed_sizes import FixedSizes, fixed_sizes
 from fusionkit.testing.faults import Fault
@@ -112,16 +108,3 @@ def place_of_trace(error: BaseException, component: Component) -> str:
     own = source_file(component)
     named = re.findall(rf'File "{re.escape(own)}", line (\d+)', str(error)) if own else []
     return f"{own}:{named[-1]}" if named else place_of_error(error, component)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Suppresses the warnings, prints and log records of tracers; none of them concern the component."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

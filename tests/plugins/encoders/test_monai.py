@@ -11,7 +11,7 @@ from fusionkit_plugins.encoders.monai import Monai, MonaiConfig
 from fusionkit_plugins.encoders.monai import component as MONAI
 from pydantic import ValidationError
 from recorded import GOLDEN
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fusionkit.api import ComponentError
 from fusionkit.cli.parser import main
@@ -140,7 +140,22 @@ def test_a_recipe_beside_the_weights_is_compared_and_its_licence_told(tmp_path: 
         "WEIGHTS", "weights: model.safetensors,"))
     assert main(["build", str(graph)]) == 0
     assert "CC-BY-NC-4.0, no commercial use" in capsys.readouterr().out
-    (tmp_path / "recipe.yaml").write_text(f"{recipe}weights: {{sha256: {'0' * 64}}}\n")
+    weighted = build_plan(plan(graph, measured=False)).state_dict()
+    (tmp_path / "segres").mkdir()
+    for name in ("model.safetensors", "recipe.yaml"):
+        (tmp_path / name).rename(tmp_path / "segres" / name)
+    foldered = GRAPH.replace("OPTIONS", "network: segresnet, blocks: [1, 1], folder: segres").replace("WEIGHTS", "")
+    graph.write_text(foldered)
+    assert main(["build", str(graph), "-o", str(tmp_path / "built")]) == 0
+    assert "CC-BY-NC-4.0, no commercial use" in capsys.readouterr().out
+    assert all(torch.equal(value, weighted[name]) for name, value in load_file(
+        tmp_path / "built" / "model.safetensors").items())
+    assert (tmp_path / "built" / "segres" / "recipe.yaml").is_file()
+    graph.write_text(foldered.replace("[1, 1]", "[1, 1, 1]"))
+    assert main(["check", str(graph)]) == 2
+    assert "missing network.down_layers.2." in capsys.readouterr().err
+    (tmp_path / "segres" / "recipe.yaml").write_text(f"{recipe}weights: {{sha256: {'0' * 64}}}\n")
+    graph.write_text(foldered)
     assert main(["build", str(graph)]) == 2
     assert "wrong-weights" in capsys.readouterr().err
 

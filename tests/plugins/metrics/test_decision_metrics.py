@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fusionkit_plugins.blocks.loess import loess
 from fusionkit_plugins.blocks.probability_calibration import calibration_curve, null_of_ici
 from recorded import GOLDEN
 
@@ -180,6 +181,33 @@ def test_the_smooth_curve_is_that_of_the_index() -> None:
     assert curve == pytest.approx(calibration_curve(score, truth, points))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_of_loess_are_as_recorded_and_a_case_of_weight_two_is_there_twice(name: str) -> None:
+    outcomes, case = recorded(name)
+    wanted = case["calibration"]["loess_degree_1"]
+    found = values(outcomes, "ici{curve: loess},e50{curve: loess},e90{curve: loess}")
+    assert list(found.values()) == pytest.approx([wanted[key] for key in ("ici", "e50", "e90")], abs=1e-6)
+    score, truth = outcomes.predictions[:, 0], outcomes.targets[:, 0] == 1
+    assert loess(score, truth, np.ones((len(score), 1)), score)[:5, 0] == pytest.approx(wanted["first_five"], abs=1e-6)
+    weights = np.random.default_rng(3).integers(0, 3, len(score))
+    rows = np.repeat(np.arange(len(score)), weights)
+    weighed = loess(score, truth, weights[:, None].astype(float), score)
+    assert weighed == pytest.approx(loess(score[rows], truth[rows], np.ones((len(rows), 1)), score))
+
+
+def test_loess_is_drawn_beside_the_spline_and_says_what_it_cannot_do() -> None:
+    outcomes, _ = recorded("binary")
+    report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
+                                  metrics=chosen("ici{curve: loess}"))
+    bins = report.curves.reliability[0]
+    points, _ = bins.smooth or (None, None)
+    assert bins.others["loess"] == pytest.approx(
+        loess(outcomes.predictions[:, 0], outcomes.targets[:, 0] == 1, np.ones((outcomes.cases, 1)), points)[:, 0])
+    assert "by loess" in str(report.metrics["ici{curve: loess}"].note)
+    assert measure(of_label([1, 0], [0.5, 0.6]), chosen("ici{curve: loess}")).overall["ici{curve: loess}"].note == (
+        "too few cases for a smooth curve")
+
+
 def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:
     outcomes, case = recorded("binary")
     outcomes = replace(outcomes, thresholds=np.full((outcomes.cases, 1), case["thresholds"]["youden"]))
@@ -192,9 +220,13 @@ def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:
     assert found["npv{prevalence: 0.05}"] == pytest.approx(
         0.95 * specificity / (0.95 * specificity + 0.05 * (1 - sensitivity)))
     report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
-                                  metrics=chosen("ppv"), thresholds=outcomes.thresholds)
+                                  metrics=chosen("ppv,auroc"), thresholds=outcomes.thresholds)
+    low, high = wanted["ppv"]["wilson"]
+    ppv = f"{wanted['ppv']['value']:.3f}"
+    assert ("h", "yes", report.labels["ppv"], ppv, f"{low:.3f} to {high:.3f}", "Wilson", "") in report.formula_rows()
+    assert [row[5] for row in report.formula_rows()] == ["DeLong", "Wilson"], "of the metrics that were measured"
     for key in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
         assert report.wilson["yes"][key] == pytest.approx(wanted[key]["wilson"]), key
     several = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
                                    metrics=chosen("ppv"), patients=np.arange(outcomes.cases) // 2)
-    assert "wilson" not in several.to_json() and report.to_json()["wilson"]["yes"]["ppv"]
+    assert "wilson" not in several.to_json() and not several.formula_rows() and report.to_json()["wilson"]["yes"]["ppv"]

@@ -1,0 +1,21 @@
+# Serves a network on the CPU. Build the wheel first: `python -m build --wheel`; see docs/deploy.md.
+#
+#     docker build -t fusionkit .
+#     docker run --rm --read-only --tmpfs /tmp --tmpfs /dev/shm:size=2g -p 127.0.0.1:8000:8000 \
+#         -e FUSIONKIT_TOKEN -v "$PWD/exported:/network:ro" fusionkit
+FROM python:3.12-slim
+
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 MPLCONFIGDIR=/tmp
+COPY dist/*.whl /wheels/
+# torch from its index for the CPU, a tenth of the size of the build for GPUs.
+RUN python -m pip install --extra-index-url https://download.pytorch.org/whl/cpu "torch>=2.10" \
+    && python -m pip install "$(ls /wheels/fusionkit-*.whl)[serve,export,dicom,nifti]" \
+    && rm -r /wheels \
+    && useradd --create-home --uid 10001 fusionkit
+USER fusionkit
+EXPOSE 8000
+# A token is required here: the server refuses to listen to other machines without one.
+ENTRYPOINT ["fusionkit", "serve", "--host", "0.0.0.0"]
+CMD ["/network"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", \
+    "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=4)"]

@@ -1,0 +1,148 @@
+"""`fusionkit serve`: a trained network that answers over HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from fusionkit.components.requirements import pip_install
+from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.signature import HeadTarget, InputNeed
+from fusionkit.deployment.batches import ArrayCase, case_arrays, stacked
+from fusionkit.deployment.exported import DATA
+from fusionkit.deployment.record import is_exported
+from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
+from fusionkit.files import read_text
+from fusionkit.inference.head_result import HeadResult
+from fusionkit.interface.console import console_for
+from fusionkit.interface.exported import open_for_use
+from fusionkit.interface.run_keywords import RunKeywords, run_keywords
+from fusionkit.serving.engine import Engine, RequestLimits
+from fusionkit.syntax.reader import read_file
+from fusionkit.syntax.tree import to_plain
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+TOKEN = "FUSIONKIT_TOKEN"  # noqa: S105 - the name of the variable that holds it
+_SHORTEST = 16
+_NEEDS = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
+
+
+class ExportedEngine:
+    """An exported network as what answers requests."""
+
+    def __init__(self, folder: str | Path, options: RunKeywords, samples: int | None) -> None:
+        self._opened = opened = open_for_use(folder, options, samples)
+        self.name = opened.record.name
+        self.uncertainty: str | None = None
+        self.data: Mapping[str, Any] = to_plain(read_file(opened.folder / DATA, DataError))
+        self.heads: Mapping[str, HeadTarget] = {name: head.target for name, head in opened.heads.items()}
+        self.inputs: Mapping[str, InputNeed] = {item.name: item.need for item in opened.record.inputs}
+        self.preprocessing, self.registry = opened.preprocessing, opened.registry
+        self.at_once = opened.record.batch_size
+        self._networks = opened.networks
+
+    def prepared(self, cases: CaseDataset) -> ArrayCase:
+        """The first case as arrays."""
+        return case_arrays(cases, 0)
+
+    def results(self, cases: Sequence[ArrayCase]) -> dict[str, HeadResult]:
+        """Each head's results, calibrated and decided."""
+        batch = stacked(cases, self._opened.record.inputs)
+        return self._opened.results([[network.run(batch) for network in self._networks]])
+
+
+def engine_of(run: str | PathLike[str], options: RunKeywords, samples: int | None = None) -> Engine:
+    """What answers for a run or an exported network.
+
+    Raises: what opening it raises.
+    """
+    if is_exported(run):
+        return ExportedEngine(Path(run), options, samples)
+    from fusionkit.interface.served_run import RunEngine
+
+    return RunEngine(run, options, samples)
+
+
+@run_keywords
+def application(run: str | PathLike[str], *, limits: RequestLimits | None = None, token: str | None = None,
+                hosts: Sequence[str] = ("*",), samples: int | None = None, **options: Unpack[RunKeywords]) -> Starlette:
+    """The web application of a run or an exported network, for a server of your own; `hosts` are its names.
+
+    Raises: GraphError with `missing-package` or `not-served`, and what opening the network raises.
+    """
+    missing = [name for module, name in _NEEDS.items() if find_spec(module) is None]
+    if missing:
+        raise GraphError(Diagnostic("missing-package", f"{missing[0]} is not installed", why="it answers requests",
+                                    fix=pip_install("fusionkit[serve]")))
+    from fusionkit.serving import app
+
+    return app.application(engine_of(run, options, samples), limits, token=token, hosts=tuple(hosts))
+
+
+@run_keywords
+def serve(
+    run: str | PathLike[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token_file: str | Path | None = None,
+    names: Sequence[str] = (),
+    limits: RequestLimits | None = None,
+    samples: int | None = None,
+    **options: Unpack[RunKeywords],
+) -> None:
+    """Answer requests until the process is told to end; what has been accepted is answered first.
+
+    The token is the first line of `token_file`, or the variable FUSIONKIT_TOKEN; without one only this machine can ask.
+    `names` are the names by which the server is asked, where these are not `host`.
+    Raises: UserError with `token-needed`, and what `application` raises.
+    """
+    token = token_of(token_file)
+    check_reachable(host, token)
+    limits = limits or RequestLimits()
+    shown = console_for(options["console"], options["quiet"])
+    allowed = [*LOOPBACK, "[::1]", *names] if host in LOOPBACK else [*names] or ["*"]
+    options["console"] = shown
+    made = application(run, limits=limits, token=token, hosts=allowed, samples=samples, **options)
+    import uvicorn
+
+    shown.note(f"serving {str(run)!r} at http://{host}:{port}, with a token" if token else
+               f"serving {str(run)!r} at http://{host}:{port}, for this machine alone")
+    shown.note("research software, no medical device; nothing of a case is logged or kept")
+    uvicorn.run(made, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+                timeout_graceful_shutdown=int(limits.seconds), limit_concurrency=4 * limits.waiting)
+
+
+def token_of(file: str | Path | None) -> str | None:
+    """The token, None without one.
+
+    Raises: UserError with `bad-token` for one that is short, or a file that cannot be read.
+    """
+    try:
+        token = read_text(file).splitlines()[0].strip() if file is not None else os.environ.get(TOKEN, "").strip()
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(Diagnostic("bad-token", f"cannot read a token from {str(file)!r}", why=str(error),
+                                   fix="its first line is the token")) from None
+    if not token and file is None:
+        return None
+    if len(token) < _SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
+        raise UserError(Diagnostic("bad-token", "the token can be guessed, or does not fit into a header",
+                                   why=f"it needs {_SHORTEST} or more letters, digits and signs without blanks",
+                                   fix="python -c 'import secrets; print(secrets.token_urlsafe(32))'"))
+    return token
+
+
+def check_reachable(host: str, token: str | None) -> None:
+    """Refuse to listen to other machines without a token. Raises: UserError with `token-needed`."""
+    if host not in LOOPBACK and token is None:
+        raise UserError(Diagnostic(
+            "token-needed", f"--host {host} can be reached from other machines",
+            why="whoever reaches it could send cases and see results",
+            fix=f"set a token in {TOKEN} or with --token-file, or leave --host out; put TLS before it"))
