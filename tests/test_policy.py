@@ -21,7 +21,8 @@ CORE, PLUGINS = ROOT / "fusionkit", ROOT / "plugins"
 
 # The top floor first, as in docs/architecture.md. A package imports packages of lower floors only, none of its own.
 FLOORS: dict[int, str] = {
-    11: "cli",
+    12: "cli",
+    11: "studio",
     10: "interface",
     9: "comparison reporting testing explaining deployment serving",
     8: "runs explanation",

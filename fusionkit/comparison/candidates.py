@@ -18,7 +18,7 @@ from fusionkit.data.description import describe
 from fusionkit.data.loading import Cohort, load_cohort
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean, in_file_order
 from fusionkit.graph.nodes import Graph, Node
-from fusionkit.network.measure import measure, witness
+from fusionkit.network.planning_memo import PlanningMemo
 from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import Resolved, resolve_tree
@@ -229,9 +229,10 @@ def _planned(
     """The measured plan of every graph, and the errors in all of them."""
     plans: dict[str, Plan] = {}
     found: list[Diagnostic] = []
+    memo = PlanningMemo()  # the graphs differ in one node
     for name, each in resolved.items():
         try:
-            plans[name] = measure(infer(each, witness, sizes))
+            plans[name] = memo.measure(infer(each, memo.witness, sizes))
         except GraphError as error:
             with_it = f"this is with {name}" if name else None
             found.extend(replace(fault, why="; ".join(text for text in (fault.why, with_it) if text) or None)

@@ -14,7 +14,7 @@ from fusionkit.comparison.late_candidates import fuses_predictions, with_own_hea
 from fusionkit.components.component import Component
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean
-from fusionkit.network.measure import measure, witness
+from fusionkit.network.planning_memo import PlanningMemo
 from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import Resolved, resolve_tree
 from fusionkit.planning.shape_inference import infer
@@ -89,18 +89,20 @@ def fitting(offered: Sequence[TypedComponent], reference: Plan, node: str, cohor
     """Plan every offered candidate; one without a width that it needs gets that of the widest source."""
     plans: dict[str, Plan] = {}
     late: list[TypedComponent] = []
-    left_out, notes = [], []
+    left_out, notes, memo = [], [], PlanningMemo()
     widths = sorted({value.shape.width for value in reference.node(node).reads})
     for spec in offered:
         try:
             component = registry.load(spec.use, spec.span)
             try:
-                plans[spec.text] = _planned(spec, component, reference, node, cohort=cohort, registry=registry)
+                plans[spec.text] = _planned(spec, component, reference, node, cohort=cohort, registry=registry,
+                                             memo=memo)
             except GraphError:
                 if not _takes_width(component) or fuses_predictions(component):
                     raise
                 wide = _with_width(spec, widths[-1])
-                plans[wide.text] = _planned(wide, component, reference, node, cohort=cohort, registry=registry)
+                plans[wide.text] = _planned(wide, component, reference, node, cohort=cohort, registry=registry,
+                                            memo=memo)
                 notes.append(f"{wide.text}: the width is filled in, since the sources have "
                              f"{' and '.join(map(str, widths))} features")
             else:
@@ -112,11 +114,12 @@ def fitting(offered: Sequence[TypedComponent], reference: Plan, node: str, cohor
 
 
 def _planned(
-    spec: TypedComponent, component: Component, reference: Plan, node: str, *, cohort: Cohort, registry: Registry
+    spec: TypedComponent, component: Component, reference: Plan, node: str, *, cohort: Cohort, registry: Registry,
+    memo: PlanningMemo
 ) -> Plan:
     edit = with_own_heads(reference, node, spec, component) if fuses_predictions(component) else swapped(
         reference.graph, node, spec)
-    return measure(infer(with_categories(resolve_tree(edit, registry), cohort), witness, cohort.sizes))
+    return memo.measure(infer(with_categories(resolve_tree(edit, registry), cohort), memo.witness, cohort.sizes))
 
 
 def _takes_width(component: Component) -> bool:

@@ -30,7 +30,7 @@ def check_patient_columns(table: Table, ids: Sequence[str], used: Collection[str
                           findings: Findings) -> bool:
     """Warns of `patient-not-named`: a column that repeats and is called like one, or ids that share a stem."""
     for column in table.columns:
-        if not column or column in used or not _NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()):
+        if not column or column in used or not is_called_patient(column):
             continue
         groups = table.cells(column)
         repeated = sum(count for name, count in Counter(groups).items() if name and count > 1)
@@ -55,6 +55,11 @@ def check_patient_columns(table: Table, ids: Sequence[str], used: Collection[str
             severity="warning"), "patient")
         return True
     return False
+
+
+def is_called_patient(column: str) -> bool:
+    """Whether a column is called like one that names patients."""
+    return _NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()) is not None
 
 
 def _divided(groups: Sequence[str], division: Division) -> str:

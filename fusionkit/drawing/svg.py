@@ -316,7 +316,7 @@ def _legend(faces: Sequence[_Face], lines: Sequence[Wire]) -> list[_Item]:
     if any(wire.maybe_absent for wire in lines):
         items.append(_Item("dashed", "may be missing"))
     if any(face.card.unknown for face in faces):
-        items.append(_Item("", "?: shape not known yet"))
+        items.append(_Item("", "dashed box, ?: shape not known yet"))
     if any(face.card.faulty for face in faces):
         items.append(_Item("mistake", "a mistake; where it is at a wire, ! stands at its end"))
     if any("frozen" in face.card.badges for face in faces):

@@ -100,7 +100,7 @@ def planned(
     tree = open_graph(source, sets, registry)
     warnings: tuple[Diagnostic, ...] = ()
     registry = registry or discover()
-    found = _training_faults(tree, registry)
+    found = training_faults(tree, registry)
     try:
         if data is None:
             made = network.plan_tree(tree, registry, sizes, measured)
@@ -113,7 +113,7 @@ def planned(
     return shown(made), (*warnings, *frozen_random(made))
 
 
-def _training_faults(tree: Tree, registry: Registry) -> list[Diagnostic]:
+def training_faults(tree: Tree, registry: Registry) -> list[Diagnostic]:
     """What is wrong with the settings of training, which no shape depends on."""
     training = tree.get("training") if isinstance(tree, Tables) else None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fusionkit.errors import UserError
-from fusionkit.files import plain_json, process_lives, read_json
+from fusionkit.files import plain_json, process_lives, read_json, read_text
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import to_plain
 
@@ -22,6 +23,8 @@ State = Literal["finished", "not evaluated", "running", "unfinished", "unreadabl
 DEEPEST, MOST_FOLDERS = 12, 200_000
 """How deep below the folder runs are looked for, and in how many folders."""
 _FORM = "fusionkit-metrics"
+_READ = {GRAPH, HISTORY, METRICS, RUN, CASES, COMPARED, IDENTITY}
+_NAME = re.compile(r"^name:[ \t]+([A-Za-z0-9][\w.-]*)[ \t]*$", re.M)
 Metrics = Mapping[str, tuple[float | None, float | None, float | None]]
 
 
@@ -73,13 +76,58 @@ class RunRow:
                 "heads": heads}
 
 
-def run_rows(folder: Path, inner: bool = False) -> list[RunRow]:
-    """Every run and comparison in and below a folder, the newest first; with `inner` also the runs of comparisons.
+_Stamp = tuple[tuple[str, int, int], ...]
 
-    Links to folders are not followed. A folder that cannot be read is left out.
-    """
-    found = [row for path in _folders(folder, inner) if (row := read_row(path, folder)) is not None]
-    return sorted(found, key=lambda row: (-row.when, row.path))
+
+class RunIndex:
+    """The runs of a folder, read again only where a file of theirs has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[Path, tuple[_Stamp, RunRow]] = {}
+
+    def rows(self, inner: bool = False) -> list[RunRow]:
+        """Every run and comparison in and below the folder, the newest first; with `inner` also those of comparisons.
+
+        Links to folders are not followed. A folder that cannot be read is left out.
+        """
+        found = [row for path in _folders(self.folder, inner) if (row := self._row(path)) is not None]
+        return sorted(found, key=lambda row: (-row.when, row.path))
+
+    def _row(self, path: Path) -> RunRow | None:
+        stamp = _stamp(path)
+        known = self._known.get(path)
+        # Whether a process is at an unfinished run does not show in its files.
+        if known is not None and known[0] == stamp and known[1].state not in ("running", "unfinished"):
+            return known[1]
+        row = read_row(path, self.folder)
+        if row is not None:
+            self._known[path] = (stamp, row)
+        return row
+
+
+def run_rows(folder: Path, inner: bool = False) -> list[RunRow]:
+    """Every run and comparison in and below a folder, as `RunIndex.rows` gives them."""
+    return RunIndex(folder).rows(inner)
+
+
+def _stamp(path: Path) -> _Stamp:
+    """Time and size of the files that a row is read from, in the folder and in its folds."""
+    found: list[tuple[str, int, int]] = []
+    waiting = [(path, "")]
+    while waiting:
+        place, before = waiting.pop()
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.name in _READ:
+                        about = entry.stat()
+                        found.append((before + entry.name, about.st_mtime_ns, about.st_size))
+                    elif not before and _is_fold(entry.name):
+                        waiting.append((Path(entry.path), f"{entry.name}/"))
+        except OSError:
+            continue
+    return tuple(sorted(found))
 
 
 def read_row(path: Path, folder: Path) -> RunRow | None:
@@ -114,6 +162,15 @@ def plain_yaml(path: Path) -> dict[str, Any]:
     except UserError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _network(path: Path) -> str:
+    """The name in the graph of a run; a plain word from its line, since reading all of a graph takes milliseconds."""
+    try:
+        plain = _NAME.search(read_text(path / GRAPH))
+    except (OSError, ValueError):
+        return ""
+    return plain.group(1) if plain else str(plain_yaml(path / GRAPH).get("name", ""))
 
 
 def _folders(folder: Path, inner: bool) -> Iterator[Path]:
@@ -159,7 +216,7 @@ def _comparison(path: Path, name: str, names: set[str]) -> RunRow:
 
 
 def _single(path: Path, name: str, names: set[str]) -> RunRow:
-    when, network = _newest(path, (RUN, METRICS, HISTORY, CASES)), str(plain_yaml(path / GRAPH).get("name", ""))
+    when, network = _newest(path, (RUN, METRICS, HISTORY, CASES)), _network(path)
     if RUN not in names:
         return RunRow(name, "run", _open_state(path), when, network)
     about = plain_json(path / RUN)
@@ -172,7 +229,7 @@ def _single(path: Path, name: str, names: set[str]) -> RunRow:
 
 def _folds(path: Path, name: str, folds: list[Path]) -> RunRow:
     when = max([_newest(path, (METRICS, CASES)), *(_newest(fold, (RUN, HISTORY)) for fold in folds)])
-    network = str(plain_yaml(folds[0] / GRAPH).get("name", ""))
+    network = _network(folds[0])
     planned = (plain_json(path / CASES) or {}).get("folds")
     done = sum((fold / RUN).is_file() for fold in folds)
     count = max(len(planned) if isinstance(planned, list) else 0, len(folds))

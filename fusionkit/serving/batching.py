@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.inference.head_result import HeadResult
-from fusionkit.serving.case import UploadReader, ReadCase
+from fusionkit.serving.case import ReadCase, UploadReader
 from fusionkit.serving.engine import Engine, RequestLimits
 from fusionkit.serving.metrics import Metrics
 from fusionkit.serving.uploads import Upload

@@ -8,12 +8,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from run_files_made import make_run
+from run_files_made import GRAPH, make_run, metrics
 
 from fusionkit.cli.parser import main
 from fusionkit.network import folder as network_folder
 from fusionkit.records import run_folders
-from fusionkit.records.run_folders import RunRow, run_rows
+from fusionkit.records.run_folders import RunIndex, RunRow, run_rows
 from fusionkit.reporting import run_files
 from fusionkit.runs import cases_record, lock
 from fusionkit.runs import folder as run_folder
@@ -74,6 +74,29 @@ def test_a_comparison_is_one_row_and_its_runs_are_asked_for(tmp_path: Path):
     (place / "compare.json").write_text(json.dumps({"graph": "x/organs.yaml", "heads": heads}))
     assert [(row.state, row.rows, row.network) for row in run_rows(tmp_path)] == [("finished", 2, "organs")]
     assert set(rows(tmp_path, inner=True)) == {"compared", "compared/runs/fusion.sum/repeat-1"}
+
+
+def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a", "b"):
+        make_run(tmp_path / name)
+    (make_run(tmp_path / "c") / "fold-0").mkdir()
+    make_run(tmp_path / "open", auroc=None, done=False)
+    index = RunIndex(tmp_path)
+    first = index.rows()
+    read: list[str] = []
+    real = run_folders.read_row
+    monkeypatch.setattr(run_folders, "read_row", lambda path, folder: (read.append(path.name), real(path, folder))[1])
+    assert index.rows() == first and set(read) == {tmp_path.name, "open"}
+    read.clear()
+    (tmp_path / "b" / "metrics.json").write_text(json.dumps(metrics(0.5)))
+    row = next(row for row in index.rows() if row.path == "b")
+    assert row.heads["result"].metrics["auroc"][0] == 0.5 and "a" not in read and "b" in read
+
+
+@pytest.mark.parametrize("name", ["two-words", "'quoted # name'", "[a list]", "name with blanks", ""])
+def test_the_name_of_a_network_is_that_of_its_graph(tmp_path: Path, name: str):
+    folder = make_run(tmp_path / "run", graph=GRAPH.replace("name: small", f"name: {name}"))
+    assert rows(tmp_path)["run"].network == str(run_folders.plain_yaml(folder / "graph.yaml").get("name", ""))
 
 
 def test_a_link_is_not_followed(tmp_path: Path):

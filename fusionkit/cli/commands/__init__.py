@@ -17,8 +17,8 @@ GROUPS = {
     "weights": "Show the recipe of pretrained weights, convert checkpoints of released code, compare with its results.",
 }
 ORDER = (
-    "check", "inspect", "build", "train", "evaluate", "predict", "calibrate", "explain", "compare", "report",
-    "export", "serve", "runs", "diff", "headers", "clean",
+    "new", "check", "inspect", "build", "train", "evaluate", "predict", "calibrate", "explain", "compare", "report",
+    "export", "serve", "runs", "diff", "studio", "headers", "clean",
     "plugins_list", "plugins_show", "plugins_new", "plugins_check", "plugins_catalogue",
     "weights_show", "weights_convert", "weights_verify", "schema", "demo", "doctor",
 )

@@ -1,0 +1,161 @@
+"""The addresses of the studio: its page, and what the page asks for, as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from fusionkit import __version__
+from fusionkit.records.histories import curves, histories
+from fusionkit.records.run_folders import GRAPH, RunIndex, RunRow, folds_of, read_row
+from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
+from fusionkit.studio.guard import Guard, TooLargeError, answer
+from fusionkit.studio.link import WorkerError, WorkerLink
+
+STATIC = Path(__file__).parent / "static"
+_MOST_FILES = 500
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: WorkerLink) -> Starlette:
+    """The application; `hosts` are the names and ports that it answers to, `link` leads to the worker."""
+    desk = _Desk(folder, link)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        starting = asyncio.create_task(link.start())
+        yield
+        starting.cancel()
+        await link.stop()
+
+    gets: dict[str, Handler] = {"about": desk.about, "files": desk.files, "file": desk.file, "runs": desk.runs,
+                                "run": desk.run, "history": desk.history, "published": desk.published}
+    posts: dict[str, Handler] = {"check": desk.asked("check"), "edit": desk.asked("edit"),
+                                 "diff": desk.asked("difference")}
+    routes = [Route("/", _page), *(Route(f"/api/{name}", _told(handler)) for name, handler in gets.items()),
+              *(Route(f"/api/{name}", _told(handler), methods=["POST"]) for name, handler in posts.items()),
+              Route("/api/file", _told(desk.save), methods=["PUT"]),
+              Mount("/static", StaticFiles(directory=STATIC))]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused},
+                     middleware=[Middleware(Guard, token=token, hosts=hosts)])
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html", media_type="text/html")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return answer(status, "not-found" if status == 404 else "refused", "there is nothing here")
+
+
+def _told(handler: Handler) -> Handler:
+    """The handler with its refusals as answers."""
+    async def told(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except RefusedFileError as error:
+            found = {"error": str(error), "code": error.code}
+            return JSONResponse(found if error.text is None else {**found, "text": error.text}, error.status)
+        except WorkerError as error:
+            return answer(504 if error.slow else 503, "worker", str(error))
+        except TooLargeError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            return answer(400, "bad-request", f"the request is not what this address takes: {error}")
+
+    return told
+
+
+class _Desk:
+    """Answers the page from the folder, and by the worker."""
+
+    def __init__(self, folder: StudioFolder, link: WorkerLink) -> None:
+        self.folder = folder
+        self.link = link
+        self.index = RunIndex(folder.path)
+        self.reading = asyncio.Lock()
+
+    async def about(self, request: Request) -> Response:
+        return JSONResponse({"version": __version__, "folder": self.folder.path.name, "write": self.folder.write,
+                             "worker": "ready" if self.link.ready else "starting"})
+
+    async def files(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.folder.graphs))
+
+    async def file(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.folder.read, request.query_params["path"]))
+
+    async def save(self, request: Request) -> Response:
+        given = await _body(request)
+        path, text, base = given["path"], given["text"], given.get("base")
+        if not isinstance(path, str) or not isinstance(text, str) or not isinstance(base, str | None):
+            raise TypeError("path and text are texts")
+        return JSONResponse(await asyncio.to_thread(self.folder.save, path, text, base))
+
+    def asked(self, call: str) -> Handler:
+        """What the worker answers to the request's body."""
+        async def ask(request: Request) -> Response:
+            found = await self.link.ask(call, await _body(request))
+            if "error" in found:
+                return answer(400, str(found["code"]), str(found["error"]))
+            return JSONResponse(found["result"])
+
+        return ask
+
+    async def published(self, request: Request) -> Response:
+        found = await self.link.ask("published", {"name": request.query_params.get("name")})
+        return JSONResponse(found["result"])
+
+    async def runs(self, request: Request) -> Response:
+        async with self.reading:
+            rows = await asyncio.to_thread(self.index.rows)
+        return JSONResponse([_short(row) for row in rows])
+
+    async def run(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self._run, request.query_params["id"]))
+
+    async def history(self, request: Request) -> Response:
+        path = self.folder.folder(request.query_params["id"])
+        lines = await asyncio.to_thread(histories, path)
+        return JSONResponse({"curves": curves(lines.values()), "trainings": list(lines)})
+
+    def _run(self, name: str) -> dict[str, Any]:
+        path = self.folder.folder(name)
+        row = read_row(path, self.folder.path.resolve())
+        if row is None:
+            raise RefusedFileError(404, "not-found", f"{name!r} is no run")
+        own = (folds_of(path) or [path])[0]
+        try:
+            graph = (own / GRAPH).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            graph = ""
+        files = sorted(each.relative_to(path).as_posix() for each in path.glob("*") if each.is_file())
+        return {**row.as_json(), "graph": graph, "files": files[:_MOST_FILES], "place": str(path)}
+
+
+def _short(row: RunRow) -> dict[str, Any]:
+    """A row of the list with the first two metrics of each head, as a list of a thousand runs would be long."""
+    made = row.as_json()
+    for head in made["heads"].values():
+        head["metrics"] = dict(list(head["metrics"].items())[:2])
+    return made
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    found = json.loads(await request.body())
+    if not isinstance(found, dict):
+        raise TypeError("an object is expected")
+    return found

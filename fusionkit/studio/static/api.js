@@ -1,0 +1,40 @@
+// Requests to the studio. The token comes in the fragment of the address, which is never sent, and is kept for this origin.
+
+const KEY = "fusionkit-token";
+
+export function takeToken() {
+  const found = location.hash.match(/token=([\w-]+)/);
+  if (!found) return;
+  localStorage.setItem(KEY, found[1]);
+  history.replaceState(null, "", location.pathname + "#/graph");
+}
+
+export class Refused extends Error {
+  constructor(status, answer) {
+    super(answer.error || `the studio answered ${status}`);
+    this.status = status;
+    this.answer = answer;
+  }
+}
+
+async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(`/api/${path}`, {
+      ...options, headers: { authorization: `Bearer ${localStorage.getItem(KEY) || ""}`, ...options.headers } });
+  } catch {
+    throw new Refused(0, { error: "no answer from the studio; your text is kept here", code: "gone" });
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(response.status, answer);
+  return answer;
+}
+
+export const get = (name, query = {}) => {
+  const words = new URLSearchParams(query).toString();
+  return ask(words ? `${name}?${words}` : name);
+};
+const sent = (method) => (name, body) =>
+  ask(name, { method, body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+export const post = sent("POST");
+export const put = sent("PUT");

@@ -1,0 +1,174 @@
+// The page of a graph: its text, its drawing, its mistakes; gestures become changes of the text.
+
+import { get, post, put } from "./api.js";
+import { h, say } from "./dom.js";
+import { makeDrawing } from "./drawing.js";
+import { makeEditor } from "./editor.js";
+
+const REST = 60;
+const COSTS_AFTER = 400;
+
+export async function graphPage(main, about, path) {
+  const files = await get("files");
+  if (!path && files.length) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
+  const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null };
+  const editor = makeEditor(changed, (line) => cursor(line));
+  const drawing = makeDrawing((name) => { choose(name); if (state.lines[name]) editor.goTo(state.lines[name], 3); });
+  const findings = h("ul", { class: "findings", id: "findings", role: "log", "aria-label": "Mistakes" });
+  const note = h("div", { role: "status" });
+  const select = h("select", { "aria-label": "Graph", onchange: () => { location.hash = `#/graph/${encodeURI(select.value)}`; } },
+    files.map((file) => h("option", { value: file.path, selected: file.path === path }, `${file.path}  (${file.name})`)),
+    files.some((file) => file.path === path) ? null : h("option", { value: state.path, selected: true }, state.path || "new graph"));
+  const published = h("select", { "aria-label": "Start from a published graph", onchange: () => begin(published.value) },
+    h("option", { value: "" }, "published graphs…"));
+  const panes = h("div", { class: "panes" }, editor.element, drawing.element);
+  const tools = h("div", { class: "bar", role: "toolbar", "aria-label": "Change the chosen node" });
+  main.replaceChildren(
+    h("div", { class: "bar" }, select, published, h("button", { onclick: save }, "Save"), h("button", { onclick: download }, "Download"),
+      h("button", { onclick: () => panes.classList.toggle("above") }, "Beside or above"),
+      h("button", { "aria-label": "Smaller", onclick: () => drawing.zoom(1 / 1.2) }, "−"),
+      h("button", { "aria-label": "Larger", onclick: () => drawing.zoom(1.2) }, "+"),
+      h("button", { onclick: () => drawing.zoom(0) }, "Fit"), h("button", { onclick: picture }, "SVG")),
+    note, panes, tools, findings);
+  drawTools();
+  get("published").then((found) => published.append(...found.names.map((name) => h("option", { value: name }, name)))).catch(() => {});
+  await open();
+
+  async function open() {
+    if (!path) {
+      tell("No graph in this folder yet. Start from a published graph, or make one from a table of cases: ",
+        h("code", {}, "fusionkit new --from cases.csv"));
+      return;
+    }
+    try {
+      const file = await get("file", { path });
+      Object.assign(state, { base: file.base, saved: file.text });
+    } catch (error) {
+      tell(error.message);
+      if (error.status !== 404) return;
+    }
+    const draft = JSON.parse(localStorage.getItem(`draft:${path}`) || "null");
+    editor.text = draft ? draft.text : state.saved;
+    if (draft && draft.text !== state.saved) {
+      tell(draft.base === state.base ? "This is your text, which is not saved yet. " :
+        "This is your text, which is not saved yet; the file was changed in the meantime. ",
+      h("button", { onclick: () => { editor.text = state.saved; forget(); changed(editor.text); } }, "Take the file's text"));
+    }
+    changed(editor.text);
+  }
+
+  async function begin(name) {
+    if (!name) return;
+    const found = await get("published", { name });
+    if (!state.path) { state.path = `${name}.yaml`; select.lastChild.textContent = state.path; select.lastChild.value = state.path; }
+    editor.text = found.text;
+    changed(found.text);
+  }
+
+  function forget() { localStorage.removeItem(`draft:${state.path}`); }
+
+  function changed(text) {
+    if (state.path) {
+      if (text === state.saved) forget();
+      else localStorage.setItem(`draft:${state.path}`, JSON.stringify({ text, base: state.base }));
+    }
+    const number = ++state.newest;
+    clearTimeout(state.timer);
+    clearTimeout(state.later);
+    state.timer = setTimeout(() => check(number, text, false), REST);
+  }
+
+  async function check(number, text, costs) {
+    try {
+      const found = await post("check", { text, path: state.path, costs, ...drawing.size });
+      if (number !== state.newest || found.dropped) return;
+      state.lines = found.lines;
+      drawing.show(found.svg);
+      drawing.choose(state.node);
+      editor.mark(found.diagnostics);
+      list(found.diagnostics);
+      const wrong = found.diagnostics.filter((each) => each.severity === "error").length;
+      say(`${found.ok ? "good" : `${wrong} mistake${wrong === 1 ? "" : "s"}`} · ${about.write ? "saves" : "read only"} · ${found.ms} ms`);
+      if (found.ok && !costs) state.later = setTimeout(() => check(number, text, true), COSTS_AFTER);
+    } catch (error) {
+      if (number !== state.newest) return;
+      say(error.message);
+      if (error.status === 504 || error.status === 503) list([{ code: "worker", severity: "error", message: error.message }]);
+    }
+  }
+
+  function list(found) {
+    findings.replaceChildren(...(found.length ? found.map((each) => h("li", { class: each.severity },
+      h("button", { onclick: () => each.where && editor.goTo(each.where.line, each.where.column) },
+        h("strong", {}, each.severity === "error" ? "mistake " : "warning "),
+        each.where ? `${each.where.line}:${each.where.column} ` : "", `${each.message} [${each.code}]`),
+      each.why ? h("p", {}, `why: ${each.why}`) : null, each.fix ? h("p", {}, `fix: ${each.fix}`) : null))
+      : [h("li", {}, "no mistakes")]));
+  }
+
+  function choose(name) { state.node = name; drawing.choose(name); drawTools(); }
+  function cursor(line) {
+    let best = null;
+    for (const [name, at] of Object.entries(state.lines)) if (at <= line && (!best || at > state.lines[best])) best = name;
+    if (best !== state.node) choose(best);
+  }
+
+  function drawTools() {
+    const name = state.node;
+    const field = h("input", { "aria-label": "Name", placeholder: "name", size: 12 });
+    const use = h("input", { "aria-label": "Component", placeholder: "encoder.mlp", size: 18 });
+    tools.replaceChildren(name ? h("span", {}, "chosen: ", h("strong", {}, name)) : h("span", { class: "quiet" }, "choose a node to change it"),
+      field, use,
+      h("button", { disabled: !name, onclick: () => edit({ op: "rename", old: name, new: field.value }) }, "Rename"),
+      h("button", { disabled: !name, onclick: () => edit({ op: "insert", name: field.value, use: use.value, reads: name }) }, "Add a node that reads it"),
+      h("button", { disabled: !name, onclick: () => edit({ op: "connect", source: field.value, target: name }) }, "Let it read the name too"),
+      h("button", { disabled: !name, onclick: () => edit({ op: "delete", name }) }, "Delete"));
+  }
+
+  async function edit(change) {
+    const text = editor.text;
+    try {
+      const found = await post("edit", { text, edit: change });
+      if (found.refused) { tell(found.refused); return; }
+      let made = text;
+      for (const each of [...found.changes].sort((a, b) => b.from - a.from)) made = made.slice(0, each.from) + each.insert + made.slice(each.to);
+      editor.change(made);
+      note.replaceChildren();
+    } catch (error) { tell(error.message); }
+  }
+
+  async function save() {
+    if (!about.write) {
+      tell("Nothing is written without --write. Your text is kept in this browser; download it, or start the studio with ",
+        h("code", {}, `fusionkit studio ${about.folder} --write`), h("p", {}, h("button", { onclick: download }, "Download the text")));
+      return;
+    }
+    const name = state.path || "graph.yaml";
+    try {
+      const text = editor.text;
+      state.base = (await put("file", { path: name, text, base: state.base })).base;
+      state.saved = text;
+      forget();
+      tell(`${name} is saved`);
+    } catch (error) {
+      if (error.status !== 409) { tell(error.message); return; }
+      const file = await get("file", { path: name }).catch(() => ({ base: null, text: "" }));
+      tell("The file was changed by another program. ",
+        h("button", { onclick: () => { Object.assign(state, { base: file.base, saved: file.text }); editor.text = file.text; changed(file.text); tell("this is the file's text"); } }, "Reload it"), " ",
+        h("button", { onclick: () => { state.base = file.base; save(); } }, "Keep mine"));
+    }
+  }
+
+  function download() { offer(editor.text, (state.path || "graph.yaml").split("/").pop(), "text/yaml"); }
+  async function picture() {
+    const found = await post("check", { text: editor.text, costs: true, wide: 1600, high: 950 });
+    if (found.svg) offer(found.svg, `${(state.path || "graph").split("/").pop().replace(/\.ya?ml$/, "")}.svg`, "image/svg+xml");
+  }
+  function offer(text, name, type) {
+    const address = URL.createObjectURL(new Blob([text], { type }));
+    h("a", { href: address, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  }
+  function tell(...parts) { note.replaceChildren(h("div", { class: "note" }, ...parts)); }
+  return () => { clearTimeout(state.timer); clearTimeout(state.later); state.newest++; };
+}

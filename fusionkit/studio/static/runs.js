@@ -1,0 +1,107 @@
+// The list of runs, and one run beside it: curves, results, graph, files.
+
+import { get, post } from "./api.js";
+import { chart } from "./curves.js";
+import { ago, figure, h, say } from "./dom.js";
+
+const SHOWN = 200;
+
+export async function runsPage(main, about, id) {
+  const rows = await get("runs");
+  const chosen = new Set();
+  let most = SHOWN;
+  const filter = h("input", { type: "search", "aria-label": "Filter runs", placeholder: "words, or auroc>0.9", size: 34, oninput: draw });
+  const body = h("tbody");
+  const side = h("section", { class: "scroll side", "aria-label": "Run" });
+  const beside = h("button", { disabled: true, onclick: compare }, "Compare the two chosen");
+  const more = h("button", { onclick: () => { most += SHOWN; draw(); } }, "Show more");
+  main.replaceChildren(h("div", { class: "bar" }, h("h2", {}, "Runs"), filter, beside, more), h("div", { class: "split" },
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, h("table", {}, h("thead", {}, h("tr", {},
+      ["", "run", "network", "state", "results, 95 %", "changed"].map((name) => h("th", { scope: "col" }, name || h("span", {}, "choose"))))), body)), side));
+  draw();
+  if (id) show(id);
+  else side.append(h("p", { class: "quiet" }, rows.length ? "choose a run" : "no runs below this folder yet: fusionkit train GRAPH DATA -o FOLDER"));
+
+  function draw() {
+    const words = filter.value.trim().split(/\s+/).filter(Boolean);
+    const found = rows.filter((row) => words.every((word) => matches(row, word)));
+    body.replaceChildren(...found.slice(0, most).map(line));
+    more.hidden = found.length <= most;
+    say(`${found.length} of ${rows.length} runs`);
+  }
+  function line(row) {
+    const box = h("input", { type: "checkbox", "aria-label": `choose ${row.path}`, onchange: () => {
+      if (box.checked) chosen.add(row.path); else chosen.delete(row.path);
+      beside.disabled = chosen.size !== 2;
+    } });
+    box.checked = chosen.has(row.path);
+    return h("tr", { class: row.path === id ? "chosen" : null }, h("td", {}, box),
+      h("td", {}, h("a", { href: `#/run/${encodeURI(row.path)}` }, row.path)), h("td", {}, row.network),
+      h("td", {}, state(row)), h("td", {}, results(row)), h("td", {}, ago(row.when)));
+  }
+
+  async function show(path) {
+    try {
+      const [run, past] = await Promise.all([get("run", { id: path }), get("history", { id: path })]);
+      const names = Object.keys(past.curves);
+      const losses = names.filter((name) => name === "train_loss" || name === "validation_loss");
+      const others = names.filter((name) => name.startsWith("validation_") && name !== "validation_loss");
+      side.replaceChildren(h("h2", {}, path), h("p", {}, state(run)), run.why ? h("p", {}, run.why) : "",
+        losses.length ? chart(past.curves, losses, "loss") : "",
+        losses.length ? h("p", { class: "quiet" }, past.trainings.length > 1
+          ? `mean of ${past.trainings.length} trainings; the band is from the lowest to the highest, no interval` : "one training") : "",
+        ...others.slice(0, 3).map((name) => chart(past.curves, [name], name)), ...Object.entries(run.heads).map(metrics),
+        h("details", {}, h("summary", {}, "graph"), h("pre", { class: "text", tabindex: "0" }, run.graph)),
+        h("details", {}, h("summary", {}, "files"), h("p", {}, h("code", {}, run.place)), h("pre", { class: "text", tabindex: "0" }, run.files.join("\n"))));
+    } catch (error) { side.replaceChildren(h("p", {}, error.message)); }
+  }
+
+  async function compare() {
+    const [a, b] = [...chosen];
+    const [one, other] = await Promise.all([get("run", { id: a }), get("run", { id: b })]);
+    const found = await post("diff", { a: one.graph, b: other.graph, wide: 900, high: 600 });
+    const rows = [...found.added.map((name) => [name, "new", ""]), ...found.gone.map((name) => [name, "gone", ""]),
+      ...Object.entries(found.renamed).map(([old, name]) => [old, "renamed", name]),
+      ...Object.entries(found.changed).flatMap(([name, list]) => list.map(([key, old, value]) => [`${name}.${key}`, said(old), said(value)])),
+      ...found.top.map(([key, old, value]) => [key, said(old), said(value)])];
+    side.replaceChildren(h("h2", {}, `${a} → ${b}`), rows.length ? h("table", {}, h("thead", {}, h("tr", {}, ["setting", a, b].map((name) => h("th", {}, name)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))) : h("p", {}, "the settings are the same"),
+    ...both(one, other));
+  }
+  return () => {};
+}
+
+function both(one, other) {
+  return Object.keys(one.heads).filter((head) => other.heads[head]).map((head) => h("table", {}, h("caption", {}, head), h("tbody", {},
+    Object.entries(one.heads[head].metrics).map(([name, values]) => h("tr", {}, h("td", {}, one.heads[head].labels[name] || name),
+      h("td", { class: "number" }, told(values)), h("td", { class: "number" }, told(other.heads[head].metrics[name] || [])))))));
+}
+function said(value) { return value === null ? "not there" : typeof value === "string" ? value : JSON.stringify(value); }
+function state(row) {
+  const folds = row.kind === "folds" ? (row.folds === row.finished_folds ? `, ${row.folds} folds` : `, ${row.finished_folds} of ${row.folds} folds`) : "";
+  if (row.kind === "comparison") return `comparison, ${row.state === "finished" ? `${row.rows} rows` : row.state}`;
+  return `${row.kind === "stage" ? "stage, " : ""}${row.state}${folds}${row.state === "unreadable" ? `: ${row.why}` : ""}`;
+}
+function told([value, low, high]) {
+  if (value === undefined) return "";
+  if (value === null) return "undefined";
+  return `${figure(value)}${low === null ? "" : ` (${figure(low)} to ${figure(high)})`}`;
+}
+function results(row) {
+  return Object.entries(row.heads).map(([name, head]) => {
+    const first = Object.keys(head.metrics)[0];
+    return first ? `${name} ${head.labels[first] || first} ${told(head.metrics[first])}` : name;
+  }).join("; ");
+}
+function metrics([name, head]) {
+  return h("table", {}, h("caption", {}, `${name}, ${head.cases ?? "?"} cases`), h("tbody", {}, Object.entries(head.metrics).map(([metric, values]) =>
+    h("tr", {}, h("td", {}, head.labels[metric] || metric), h("td", { class: "number" }, told(values))))));
+}
+function matches(row, word) {
+  const asked = word.match(/^(\w+)([<>])(-?[\d.]+)$/);
+  if (asked) return Object.values(row.heads).some((head) => {
+    const value = (head.metrics[asked[1]] || [null])[0];
+    return value !== null && (asked[2] === ">" ? value > Number(asked[3]) : value < Number(asked[3]));
+  });
+  return `${row.path} ${row.network} ${row.state} ${row.kind}`.toLowerCase().includes(word.replace(/^network:/, "").toLowerCase());
+}

@@ -1,0 +1,175 @@
+"""The process that knows components: it checks and edits graphs, one request a line, one answer a line, as JSON.
+
+A plugin may hang, print or end the process; the server then starts another. Answers go to what standard output was when
+the process started, and what plugins print to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.registry.lookup import Registry
+
+if TYPE_CHECKING:
+    from fusionkit.network.measure import Measurement
+    from fusionkit.planning.plan import Call
+    from fusionkit.shapes.layouts import TensorShape
+
+Answer = dict[str, Any]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Answer until the input ends; `arguments` are Python files with further components."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    _end_with(os.getppid())
+    lines: SimpleQueue[str | None] = SimpleQueue()
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    desk = Desk(arguments, waiting=lambda: not lines.empty())
+    while (line := lines.get()) is not None:
+        with suppress(ValueError):
+            request = json.loads(line)
+            _answer(answers, {"id": request["id"], **desk.answer(request["call"], request["with"])})
+    return 0
+
+
+def _read(lines: SimpleQueue[str | None]) -> None:
+    """Requests as they come, so that a long answer knows that another one is waited for."""
+    for line in sys.stdin:
+        lines.put(line)
+    lines.put(None)
+
+
+class _DroppedError(BaseException):
+    """Costs are not needed any more. Not an Exception, which a failing component is taken for."""
+
+
+def _answer(stream: TextIO, answer: Answer) -> None:
+    stream.write(json.dumps(answer) + "\n")
+    stream.flush()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, also while a plugin hangs."""
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class Desk:
+    """Answers requests, with one registry and one memo of what components have shown."""
+
+    def __init__(self, plugins: Sequence[str] = (), waiting: Callable[[], bool] = lambda: False) -> None:
+        from fusionkit.network.planning_memo import PlanningMemo
+        from fusionkit.registry.lookup import discover
+
+        self.registry: Registry = discover(files=list(plugins))
+        self.memo = PlanningMemo()
+        self.waiting = waiting
+        self.calls: dict[str, Callable[[Answer], Answer]] = {
+            "check": self.check, "edit": self.edit, "difference": self.difference, "published": self.published}
+
+    def answer(self, call: str, given: Answer) -> Answer:
+        """`result`, or `error` with why there is none."""
+        try:
+            return {"result": self.calls[call](given)}
+        except UserError as error:
+            return {"error": str(error), "code": error.diagnostics[0].code}
+        except Exception as error:  # a fault of ours or of a plugin must not end the process
+            return {"error": f"{type(error).__name__}: {error}", "code": "failed"}
+
+    def check(self, given: Answer) -> Answer:
+        """The mistakes of a text, its drawing, and the line of each node; with `costs`, of a good graph, the costs.
+
+        `svg` is null where the text is no YAML. Costs are `dropped` where another request waits.
+        """
+        from fusionkit.drawing.sketch_labels import sketch_svg
+        from fusionkit.interface.plan import training_faults
+        from fusionkit.network.measure import measure
+        from fusionkit.planning.sketch import Sketch, sketch
+        from fusionkit.syntax.reader import read
+
+        begun = time.perf_counter()
+        try:
+            tree = read(given["text"], given.get("path") or "graph.yaml")
+        except UserError as error:
+            return {"ok": False, "diagnostics": _told(error.diagnostics), "svg": None, "lines": {}, "ms": 0.0}
+        made = sketch(tree, self.registry, self.memo.witness)
+        faults = [*made.diagnostics, *training_faults(tree, self.registry)]
+        if given.get("costs") and made.complete:
+            try:
+                made = Sketch(made.graph, measure(made.plan, self._probe), made.diagnostics)
+            except _DroppedError:
+                return {"dropped": True}
+            except UserError as error:
+                faults.extend(error.diagnostics)
+                made = Sketch(made.graph, made.plan, (*made.diagnostics, *error.diagnostics))
+        lines = {item.name: item.span.line for item in made.graph.inputs} | {
+            node.name: node.span.line for node in made.graph.nodes}
+        drawing = sketch_svg(made, float(given.get("wide") or 1600), float(given.get("high") or 950))
+        return {"ok": not any(fault.severity == "error" for fault in faults), "diagnostics": _told(faults),
+                "svg": drawing, "lines": lines, "ms": round((time.perf_counter() - begun) * 1000, 1)}
+
+    def _probe(self, call: Call, path: str = "probe", on: Sequence[TensorShape] | None = None) -> Measurement:
+        if self.waiting():
+            raise _DroppedError
+        return self.memo.probe(call, path, on)
+
+    def edit(self, given: Answer) -> Answer:
+        """The changes of a text for an edit, placed in UTF-16 units as JavaScript counts, or why it is refused."""
+        from fusionkit.graph.text_edits import edited
+        from fusionkit.syntax.text_changes import RefusedEditError
+
+        text: str = given["text"]
+        try:
+            found = edited(text, given["edit"])
+        except RefusedEditError as refused:
+            return {"refused": str(refused)}
+        return {"changes": [{"from": _units(text[:each.start]), "to": _units(text[:each.end]), "insert": each.insert}
+                            for each in found]}
+
+    def difference(self, given: Answer) -> Answer:
+        """What changed from one text to another, and the drawings of both."""
+        from fusionkit.records.difference import difference
+        from fusionkit.syntax.reader import read
+        from fusionkit.syntax.tree import to_plain
+
+        first, second = (to_plain(read(given[side], side)) for side in ("a", "b"))
+        if not isinstance(first, dict) or not isinstance(second, dict):
+            return {"refused": "one of the texts is no graph"}
+        sizes = {name: given.get(name) for name in ("wide", "high")}
+        return {**difference(first, second).as_json(),
+                "svg": [self.check({"text": given[side], **sizes})["svg"] for side in ("a", "b")]}
+
+    def published(self, given: Answer) -> Answer:
+        """The names of published graphs, or the text of one."""
+        name = given.get("name")
+        if name is None:
+            return {"names": sorted(self.registry.graphs)}
+        path = self.registry.graph(str(name))
+        return {"text": path.read_text(encoding="utf-8") if path else None}
+
+
+def _told(found: Sequence[Diagnostic]) -> list[Answer]:
+    return [{**each.as_json(), "shown": each.span.text if each.span else ""} for each in found]
+
+
+def _units(text: str) -> int:
+    """The length of a text in UTF-16 units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

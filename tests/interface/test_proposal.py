@@ -1,0 +1,115 @@
+"""`fusionkit new --from`: a data file and a graph from a table, which `check` takes, and nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_study import write_table
+
+from fusionkit.cli.parser import main
+from fusionkit.data.column_guesses import ColumnGuess, guess_columns
+from fusionkit.data.table import read_table
+from fusionkit.syntax.reader import read_file
+from fusionkit.syntax.tree import to_plain
+
+ROWS = 42
+
+
+def cells(**more: Sequence[object]) -> list[dict[str, object]]:
+    """A table of a study, with further or other columns."""
+    columns: dict[str, Sequence[object]] = {
+        "scan": [f"s{row}" for row in range(ROWS)], "patient_id": [f"p{row // 2}" for row in range(ROWS)],
+        "age": [41 + row % 17 for row in range(ROWS)], "sex": ["mf"[row % 2] for row in range(ROWS)],
+        "crp": ["" if row % 5 == 0 else 0.25 * row for row in range(ROWS)], "site": ["A"] * ROWS,
+        "code": [f"0{row % 3}" for row in range(ROWS)], "visit": [f"2024-01-{row % 28 + 1:02}" for row in range(ROWS)],
+        "note": [f"text of {row}" for row in range(ROWS)],
+        "lab": ["<0.6" if row % 9 == 0 else row for row in range(ROWS)],
+        "subtype": [("adeno", "squamous")[row // 2 % 2] for row in range(ROWS)]} | more
+    return [{name: column[row] for name, column in columns.items()} for row in range(ROWS)]
+
+
+def guesses(folder: Path, rows: Sequence[Mapping[str, object]], **said: str) -> dict[str, ColumnGuess]:
+    write_table(folder / "cases.csv", rows)
+    return {each.column: each for each in guess_columns(read_table(folder / "cases.csv"), folder, **said)}
+
+
+def test_what_each_column_is_taken_for(tmp_path: Path):
+    found = guesses(tmp_path, cells())
+    assert {name: each.role for name, each in found.items()} == {
+        "scan": "id", "patient_id": "patient", "age": "numeric", "sex": "categorical", "crp": "numeric",
+        "site": "left out", "code": "categorical", "visit": "left out", "note": "left out", "lab": "left out",
+        "subtype": "target"}
+    assert all(each.why for each in found.values()) and "'<0.6'" in found["lab"].why
+
+
+@pytest.mark.parametrize(("name", "column", "role"), [
+    ("split", ["train", "test", "val"], "split"), ("split", ["train", "later", "test"], "categorical"),
+    ("grade", [1, 2, 3], "target"), ("exam_number", range(7001, 7001 + ROWS), "left out"),
+    ("weight", [82.5, 70.25, 91.0], "numeric"), ("mrn", range(ROWS), "numeric"), ("empty", [""], "left out")])
+def test_a_column_more(tmp_path: Path, name: str, column: Sequence[object], role: str):
+    rows = cells(**{name: [column[row % len(column)] for row in range(ROWS)]})
+    if role == "target":
+        rows = [{key: value for key, value in row.items() if key != "subtype"} for row in rows]
+    assert guesses(tmp_path, rows)[name].role == role
+
+
+def test_what_the_user_says_is_taken(tmp_path: Path):
+    found = guesses(tmp_path, cells(), target="sex", id_column="note")
+    assert (found["sex"].role, found["note"].role, found["subtype"].role) == ("target", "id", "categorical")
+
+
+def test_a_study_is_proposed_that_check_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_table(tmp_path / "cases.csv", cells())
+    (tmp_path / "ct").mkdir()
+    for row in range(ROWS - 2):
+        np.save(tmp_path / "ct" / f"s{row}.npy", np.full((1, 5, 7, 3), row, np.float32))
+    assert main(["new", "--from", str(tmp_path / "cases.csv"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["good"], told["diagnostics"]
+    data, graph = (to_plain(read_file(tmp_path / name)) for name in ("data.yaml", "graph.yaml"))
+    assert data["split"] == {"folds": 5, "stratify": "subtype", "seed": 0}
+    assert (data["id"], data["patient"], data["targets"]) == ("scan", "patient_id", {"subtype": {"column": "subtype"}})
+    assert data["inputs"] == {
+        "table": {"read": "columns", "numeric": ["age", "crp"], "categorical": ["sex", "code"], "fill": "median"},
+        "ct": {"read": "numpy", "path": "ct/{scan}.npy", "missing_ok": True}}
+    assert graph["inputs"] == {"table": {"vector": ["auto"]}, "ct": {"volume": "auto", "optional": True}}
+    assert graph["nodes"]["subtype"]["with"] == {"classes": ["adeno", "squamous"]}
+    text = (tmp_path / "data.yaml").read_text()
+    assert "# 40 of 42 cases have a file there" in text and "#   lab: " in text
+    assert main(["check", str(tmp_path / "graph.yaml"), "--data", str(tmp_path / "data.yaml")]) == 0
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_table(tmp_path / "cases.csv", cells())
+    (tmp_path / "graph.yaml").write_text("mine")
+    assert main(["new", "--from", str(tmp_path / "cases.csv")]) == 2
+    assert "[file-exists]" in capsys.readouterr().err
+    assert (tmp_path / "graph.yaml").read_text() == "mine" and not (tmp_path / "data.yaml").exists()
+
+
+@pytest.mark.parametrize(("rows", "arguments", "code"), [
+    ([{"a": 1, "b": "x"}, {"a": 1, "b": "x"}], [], "no-id-column"),
+    ([{"id": "a", "b": 0.5}, {"id": "b", "b": 0.25}], [], "no-target"),
+    ([{"id": "a", "b": 0.5}, {"id": "b", "b": 0.25}], ["--target", "c"], "unknown-column"),
+    ([{"id": "a", "b": 0.5}, {"id": "b", "b": 0.25}], ["-o", "elsewhere"], "path-outside")])
+def test_what_cannot_be_proposed(tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[dict[str, object]],
+                                 arguments: list[str], code: str):
+    write_table(tmp_path / "cases.csv", rows)
+    assert main(["new", "--from", str(tmp_path / "cases.csv"), *arguments]) == 2
+    assert f"[{code}]" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["cases.csv"]
+
+
+def test_odd_names_and_a_number_as_target(tmp_path: Path):
+    rows = [{"id": f"s{row}", "my age!": row, "forward": row % 7, "1st": "xyz"[row % 3], "los: days": 1.5 * row}
+            for row in range(ROWS)]
+    write_table(tmp_path / "cases.csv", rows)
+    assert main(["new", "--from", str(tmp_path / "cases.csv"), "--target", "los: days"]) == 0
+    graph = to_plain(read_file(tmp_path / "graph.yaml"))
+    assert graph["nodes"]["los_days"] == {
+        "use": "head.regress", "from": "table_encoded", "with": {"values": ["los: days"]}}
+    assert main(["check", str(tmp_path / "graph.yaml"), "--data", str(tmp_path / "data.yaml")]) == 0

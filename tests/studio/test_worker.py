@@ -1,0 +1,111 @@
+"""The process that plans for the page: what it answers, and what becomes of one that hangs or ends."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusionkit.studio.link import WorkerError, WorkerLink
+from fusionkit.studio.worker import Desk
+
+TEXT = """\
+fusionkit: 1
+inputs: {lab: {vector: [3]}, scan: {vector: [5]}}
+nodes:
+  told: {use: encoder.mlp, from: lab, with: {width: 7}}  # \U0001fac1
+  both: {use: fusion.late_mean, from: [told, scan]}
+  kind: {use: head.classify, from: both, with: {classes: [a, b]}}
+"""
+ECHO = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["call"] == "hang": import time; time.sleep(60)
+    if asked["call"] == "end": sys.exit(3)
+    if asked["call"] == "babble": print("not an answer", flush=True)
+    print(json.dumps({"id": asked["id"], "result": asked["with"]}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def desk() -> Desk:
+    return Desk()
+
+
+def asked(desk: Desk, call: str, **given: Any) -> dict[str, Any]:
+    answer = desk.answer(call, given)
+    assert "error" not in answer, answer
+    return dict(answer["result"])
+
+
+def test_a_clash_is_told_at_its_wire(desk: Desk):
+    found = asked(desk, "check", text=TEXT, wide=900, high=600)
+    clash, = found["diagnostics"]
+    assert not found["ok"] and clash["owner"]["node"] == "both" and clash["where"]["line"] == 5
+    assert found["lines"] == {"lab": 2, "scan": 2, "told": 4, "both": 5, "kind": 6}
+    assert 'class="wire faulty"' in found["svg"] and 'data-node="kind"' in found["svg"]
+
+
+def test_costs_come_later_and_are_dropped_where_something_newer_waits(desk: Desk):
+    good = TEXT.replace("width: 7", "width: 5")
+    assert "params" not in asked(desk, "check", text=good)["svg"]
+    desk.waiting = lambda: True
+    assert asked(desk, "check", text=good, costs=True) == {"dropped": True}
+    desk.waiting = lambda: False
+    assert "params" in asked(desk, "check", text=good, costs=True)["svg"]
+
+
+def test_no_yaml_and_wrong_settings_of_training(desk: Desk):
+    broken = asked(desk, "check", text="a: [")
+    assert broken["svg"] is None and broken["diagnostics"][0]["code"] == "yaml-syntax"
+    wrong = asked(desk, "check", text=TEXT + "training: {epochs: few}\n")
+    assert {each["where"]["line"] for each in wrong["diagnostics"]} == {5, 7}
+    assert asked(desk, "check", text="")["diagnostics"]
+    assert desk.answer("check", {"text": 3})["code"] == "failed"
+
+
+def test_places_of_changes_are_those_of_javascript(desk: Desk):
+    found = asked(desk, "edit", text=TEXT, edit={"op": "rename", "old": "both", "new": "joined"})
+    units = TEXT.encode("utf-16-le")
+    assert {units[2 * each["from"]:2 * each["to"]].decode("utf-16-le") for each in found["changes"]} == {"both"}
+    assert "there is no" in asked(desk, "edit", text=TEXT, edit={"op": "rename", "old": "x", "new": "y"})["refused"]
+
+
+def test_two_texts_are_compared_and_drawn(desk: Desk):
+    found = asked(desk, "difference", a=TEXT, b=TEXT.replace("width: 7", "width: 5"))
+    assert found["changed"] == {"told": [["with.width", 7, 5]]} and all(svg.startswith("<svg") for svg in found["svg"])
+
+
+def test_published_graphs_can_be_begun_from(desk: Desk):
+    assert "mmcaf-net" in asked(desk, "published")["names"]
+    assert asked(desk, "published", name="mmcaf-net")["text"].startswith("#")
+    assert asked(desk, "published", name="none")["text"] is None
+
+
+def test_a_worker_that_hangs_or_ends_is_replaced_and_fails_its_own_requests_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fusionkit.studio.link.STARTING", 0.0)
+
+    async def tried() -> None:
+        link = WorkerLink(command=("-c", ECHO), limit=5.0)
+        answers = await asyncio.gather(*(link.ask("echo", {"n": n}) for n in range(5)))  # one worker, in order
+        assert [answer["result"]["n"] for answer in answers] == [0, 1, 2, 3, 4] and link.ready
+        for call in ("end", "babble"):
+            with pytest.raises(WorkerError, match="ended"):
+                await link.ask(call, {})
+        link._limit = 0.3
+        with pytest.raises(WorkerError, match=r"longer than 0\.3 s") as caught:
+            await link.ask("hang", {})
+        assert caught.value.slow
+        link._limit = 5.0
+        assert (await link.ask("echo", {"n": 7}))["result"] == {"n": 7}
+        await link.stop()
+
+    asyncio.run(tried())
+
+
+def test_the_page_is_light():
+    static = Path(__file__).parents[2] / "fusionkit" / "studio" / "static"
+    assert sum(path.stat().st_size for path in static.iterdir()) < 250_000
