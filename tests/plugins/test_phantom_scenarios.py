@@ -37,6 +37,7 @@ ADDITIVE = {
     "fusion.late_poe": "a sum of logarithms",
     "fusion.late_vote": "two votes, and a tie goes to the larger sum of probabilities",
     "fusion.late_weighted": "a weighted sum of probabilities",
+    "fusion.m3care": LINEAR,
     "fusion.mean": LINEAR,
     "fusion.msca_attention": "a vector is a single key, whose attention is 1: a projection is added",
     "fusion.multi_level": "the maps of one level are added",

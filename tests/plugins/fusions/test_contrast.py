@@ -6,9 +6,11 @@ from itertools import combinations
 
 import pytest
 import torch
+import yaml
 from fusionkit_plugins.fusions import align_coral, align_mmd, infonce, ntxent
 from recorded import GOLDEN
 
+import fusionkit
 from fusionkit.conversion.verification.check import check
 
 FOLDER = GOLDEN / "methods" / "contrast"
@@ -68,3 +70,23 @@ def test_sets_are_alike_in_any_order_and_without_two_of_each_there_is_nothing(bu
     assert module(X, X.flip(0))[2].abs() < 1e-6 < module(X, 3 * Y)[2]
     few = torch.tensor([[True, True]] + [[False, True]] * 6)
     assert module(X, Y, present=few)[2] == 0
+
+
+VIEWS = """
+fusionkit: 1
+inputs: {row: {vector: [10]}, changed: {vector: [10]}}
+nodes:
+  seen:  {use: encoder.mlp, from: [row, changed], each: true, share: true, with: {width: 64}}
+  near:  {use: encoder.mlp, from: seen, each: true, share: true, with: {width: 128}}
+  alike: {use: fusion.ntxent, from: near}
+  label: {use: head.classify, from: alike.row, with: {classes: [low, high]}}
+"""
+
+
+def test_two_views_of_one_input_have_one_encoder_and_a_loss_between_them():
+    """The graph of docs/training.md."""
+    model = fusionkit.build(yaml.safe_load(VIEWS), seed=1).eval()
+    row = torch.randn(5, 10)
+    found, same = (model({"row": row, "changed": changed}) for changed in (row.flip(1), row))
+    assert found["alike.loss_ntxent"] > same["alike.loss_ntxent"] > 0
+    torch.testing.assert_close(found["label"], same["label"])
