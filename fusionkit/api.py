@@ -120,6 +120,7 @@ if TYPE_CHECKING:
     from fusionkit.shapes.layouts import Volume as Volume
     from fusionkit.shapes.layouts import joined_tokens as joined_tokens
     from fusionkit.shapes.layouts import shape_of as shape_of
+    from fusionkit.shapes.layouts import windowed_tokens as windowed_tokens
     from fusionkit.shapes.layouts import with_width as with_width
 else:
     from fusionkit.exports import load_late

@@ -24,10 +24,22 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """The part of a graph that a finding is about: a node or an input, and what the node reads where that is at fault.
+
+    `reads` is written as in the graph: `lungs`, or `lungs.f1` for a named output.
+    """
+
+    node: str
+    reads: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding about the user's input: what, where, why and how to fix it.
 
-    `code` is stable and names the kind of error; tests and editors rely on it.
+    `code` is stable and names the kind of error; tests and editors rely on it. `owner` is the part of the graph that it
+    is about, None where it is about none in particular.
     """
 
     code: str
@@ -36,6 +48,7 @@ class Diagnostic:
     why: str | None = None
     fix: str | None = None
     severity: Severity = "error"
+    owner: Owner | None = None
 
     def render(self) -> str:
         """The finding as printed: location, message, the line with a caret, why, fix."""
@@ -58,6 +71,7 @@ class Diagnostic:
             "where": where,
             "why": self.why,
             "fix": self.fix,
+            "owner": {"node": self.owner.node, "reads": self.owner.reads} if self.owner else None,
         }
 
 

@@ -73,13 +73,14 @@ def read_json(path: str | Path) -> Any:
         raise ValueError("its values are nested too deeply") from None
 
 
-def sha256_of(path: str | Path) -> str | None:
-    """The SHA-256 of a regular file, None if it cannot be read."""
+def sha256_of(*paths: str | Path) -> str | None:
+    """The SHA-256 of a regular file, or of several one after the other; None if one cannot be read."""
     digest = hashlib.sha256()
     try:
-        with opened(path) as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        for path in paths:
+            with opened(path) as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
     except (OSError, ValueError):
         return None
     return digest.hexdigest()

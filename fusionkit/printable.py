@@ -38,3 +38,8 @@ def _acts(char: str) -> bool:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def figures(number: float) -> str:
+    """Three decimals for values near 0 to 1, four significant digits for larger ones, as metrics are printed."""
+    return f"{number:.3f}" if abs(number) < 10 else f"{number:.4g}"

@@ -11,6 +11,7 @@ from fusionkit.errors import (
     Diagnostic,
     FusionkitError,
     GraphError,
+    Owner,
     RunError,
     Span,
     UserError,
@@ -61,7 +62,9 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal():
 def test_json_holds_everything():
     data = Diagnostic("c", "m", Span("f", 2, 3, "text"), "w", "x").as_json()
     assert data == {"code": "c", "severity": "error", "message": "m", "where": {"file": "f", "line": 2, "column": 3},
-                    "why": "w", "fix": "x"}
+                    "why": "w", "fix": "x", "owner": None}
+    data = Diagnostic("c", "m", owner=Owner("fused", "lungs.f1")).as_json()
+    assert data["owner"] == {"node": "fused", "reads": "lungs.f1"}
     assert Diagnostic("c", "m").as_json()["where"] is None
 
 

@@ -27,7 +27,7 @@ FLOORS: dict[int, str] = {
     8: "runs explanation",
     7: "training inference conversion",
     6: "network drawing",
-    5: "planning api reading evaluation",
+    5: "planning api reading evaluation records",
     4: "graph data",
     3: "registry pretrained layers",
     2: "syntax components datasets",
@@ -35,7 +35,7 @@ FLOORS: dict[int, str] = {
     0: "printable",
 }
 WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", "components", "graph", "registry",
-                 "planning", "api", "drawing", "cli", "datasets"}
+                 "planning", "api", "drawing", "cli", "datasets", "records"}
 FLOOR = {package: floor for floor, packages in FLOORS.items() for package in packages.split()}
 PLUGINS_READ = {"arrays", "components", "layers", "pretrained", "shapes", "exports"}  # what `api` opens to plugins
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name

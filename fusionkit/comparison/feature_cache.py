@@ -23,10 +23,11 @@ from fusionkit.data.batch import Case, collate, pad
 from fusionkit.data.dataset import CaseDataset, ColumnInput, PositionsInput, SequenceInput
 from fusionkit.files import read_json, write_json
 from fusionkit.layers.masking import fill_padding
+from fusionkit.network.absence import tokens_valid
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
-from fusionkit.shapes.layouts import MaskedTokens
+from fusionkit.shapes.layouts import MaskedTokens, TokenAxis, counted, names_of
 from fusionkit.training.checkpoint import digest
 from fusionkit.training.objective import presence
 
@@ -169,10 +170,10 @@ def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], prog
     return True
 
 
-def _tokens(source: Source, name: str) -> str | None:
-    """The input whose masked tokens an output has, None if it has none."""
+def _tokens(source: Source, name: str) -> TokenAxis | None:
+    """Whose masked tokens an output has, None if it has none."""
     shape = next(value.shape for node in source.model.plan.nodes for value in node.values if value.name == name)
-    return str(shape.of[0]) if isinstance(shape, MaskedTokens) else None
+    return shape.of if isinstance(shape, MaskedTokens) else None
 
 
 def _starts(source: Source, name: str) -> NDArray[np.int64] | None:
@@ -180,8 +181,9 @@ def _starts(source: Source, name: str) -> NDArray[np.int64] | None:
     of = _tokens(source, name)
     if of is None:
         return None
-    counts = source.cases.counts[of]
-    return np.cumsum([0, *(counts.get(row, 0) for row in source.cases.rows)], dtype=np.int64)
+    known = {each: source.cases.counts[each] for each in names_of(of)}
+    return np.cumsum([0, *(counted(of, {each: counts.get(row, 0) for each, counts in known.items()})
+                           for row in source.cases.rows)], dtype=np.int64)
 
 
 def _done(note: Path, asides: Mapping[str, Path]) -> int:
@@ -205,7 +207,7 @@ def results_of(source: Source, names: Collection[str], places: Sequence[int]) ->
     found = source.model.results_at(names, inputs, presence(source.model, batch))
     for name in names:
         if (of := _tokens(source, name)) is not None:
-            found[name] = fill_padding(found[name], batch.masks[of])
+            found[name] = fill_padding(found[name], tokens_valid(of, batch.masks))
     return found
 
 

@@ -18,15 +18,16 @@ _CROSSING_COST = 12.0
 Widths = Sequence[tuple[float, float, float]]
 
 
-def choose_breaks(widths: Widths, heights: Sequence[float], crossing: Sequence[int]) -> list[int]:
+def choose_breaks(widths: Widths, heights: Sequence[float], crossing: Sequence[int], screen: tuple[float, float]
+                  ) -> list[int]:
     """The columns after which to break, so that the drawing has to shrink least to fit a screen; often none.
 
-    Each break has a small cost, larger if many lines must turn.
+    `screen` is its width and height. Each break has a small cost, larger if many lines must turn.
     """
     best, most = [], 0.0
     for count in range(1, min(MOST_BANDS, len(widths)) + 1):
         breaks = _spread(widths, crossing, count)
-        worth = _scale(widths, heights, crossing, breaks) * _BREAK_WORTH ** len(breaks)
+        worth = _scale(widths, heights, crossing, breaks, screen) * _BREAK_WORTH ** len(breaks)
         worth *= _TURN_WORTH ** sum(crossing[cut] for cut in breaks)
         if worth > most + 1e-9:
             best, most = breaks, worth
@@ -50,14 +51,15 @@ def _spread(widths: Widths, crossing: Sequence[int], count: int) -> list[int]:
     return breaks
 
 
-def _scale(widths: Widths, heights: Sequence[float], crossing: Sequence[int], breaks: Sequence[int]) -> float:
+def _scale(widths: Widths, heights: Sequence[float], crossing: Sequence[int], breaks: Sequence[int],
+           screen: tuple[float, float]) -> float:
     """The scale factor at which the drawing fits a screen."""
     edges = [-1, *breaks, len(widths) - 1]
     bands = [range(first + 1, last + 1) for first, last in pairwise(edges)]
     wide = max(sum(sum(widths[index]) for index in band) for band in bands)
     high = sum(max(heights[index] for index in band) for band in bands)
     high += sum(_channel(crossing[cut]) for cut in breaks)
-    return min(WIDE / wide, HIGH / high, 1.0) if wide and high else 1.0
+    return min(screen[0] / wide, screen[1] / high, 1.0) if wide and high else 1.0
 
 
 def _channel(lines: int) -> float:

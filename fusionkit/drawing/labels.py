@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ from fusionkit.planning.plan import Cost, Plan, PlannedNode, Value
 
 # Outlines from the palette of Okabe and Ito, distinguishable with any colour vision; dark text on each tint has
 # a contrast above 7.
-OUTLINES = {"input": "#5f6b7a", "encoder": "#0072b2", "fusion": "#b35900", "head": "#00805c"}
-TINTS = {"input": "#f1f3f6", "encoder": "#e4f1fb", "fusion": "#fdeeda", "head": "#dff5ec"}
+OUTLINES = {"input": "#5f6b7a", "encoder": "#0072b2", "fusion": "#b35900", "head": "#00805c", "other": "#5f6b7a"}
+TINTS = {"input": "#f1f3f6", "encoder": "#e4f1fb", "fusion": "#fdeeda", "head": "#dff5ec", "other": "#ffffff"}
 INK = "#16191d"
 
 WIDEST_TEXT = 224.0
@@ -66,7 +66,8 @@ class CardLine:
 class Card:
     """One box and its texts from the top: title with badges, rows, cost line; `tooltip` is shown on hover.
 
-    `kind` (`input`, `encoder`, `fusion`, `head`) sets colour and outline, which is dashed if the box is `optional`.
+    `kind` (`input`, `encoder`, `fusion`, `head`; `other` where it is not known) sets colour and outline, which is
+    dashed if the box is `optional`. `faulty`: there is a mistake in it; `unknown`: its shapes are not known.
     """
 
     key: str
@@ -77,22 +78,51 @@ class Card:
     badges: tuple[str, ...] = ()
     cost: str = ""
     optional: bool = False
+    faulty: bool = False
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One value that leaves a box: its readers, its label, and whether it may be missing."""
+    """One value that leaves a box: its readers, its label, and whether it may be missing.
+
+    `name` is the value's; `faulty` are the readers that cannot take it.
+    """
 
     source: str
     targets: tuple[str, ...]
     label: str
     maybe_absent: bool
     tooltip: str
+    name: str = ""
+    faulty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """All texts of a drawing: title, the lines under it, boxes, wires, and the axes of each layout on them."""
+
+    name: str
+    notes: tuple[str, ...]
+    cards: tuple[Card, ...]
+    wires: tuple[Wire, ...]
+    layouts: Mapping[str, tuple[str, ...]]
+
+
+def labels_of(plan: Plan) -> Labels:
+    """The texts of a plan."""
+    return Labels(plan.name, headline(plan), tuple(cards(plan)), tuple(wires(plan)), layouts_of(plan))
+
+
+def layouts_of(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """The layouts of a plan's values, and the axes of each."""
+    values = [*plan.inputs, *(value for node in plan.nodes for value in node.features)]
+    return {value.shape.layout: value.shape.axes for value in values}
 
 
 def cards(plan: Plan) -> list[Card]:
     """The boxes of a plan: inputs, then nodes in execution order."""
-    return [_input_card(value) for value in plan.inputs] + [_node_card(node) for node in plan.nodes]
+    return [input_card(value) for value in plan.inputs] + [node_card(node) for node in plan.nodes]
 
 
 def wires(plan: Plan) -> list[Wire]:
@@ -103,13 +133,13 @@ def wires(plan: Plan) -> list[Wire]:
             readers.setdefault(value.name, []).append(node.name)
     results = {value.name for node in plan.nodes if node.node.is_head for value in node.features}
     values = [*plan.inputs, *(value for node in plan.nodes for value in node.features)]
-    return [_wire(value, tuple(readers.get(value.name, ()))) for value in values
+    return [wire_of(value, tuple(readers.get(value.name, ()))) for value in values
             if value.name in readers or value.name in results]
 
 
 def headline(plan: Plan) -> tuple[str, ...]:
     """The lines under the title of a drawing: counts and costs, then the uncertainty method."""
-    counts = [_count(len(plan.inputs), "input"), _count(len(plan.nodes), "node"), _count(len(plan.heads), "head")]
+    counts = [counted(len(plan.inputs), "input"), counted(len(plan.nodes), "node"), counted(len(plan.heads), "head")]
     total = plan.total
     if total:
         frozen = total.parameters - total.trainable
@@ -133,11 +163,13 @@ def amount(number: int) -> str:
     return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}{units[0]}"
 
 
-def _count(number: int, name: str) -> str:
+def counted(number: int, name: str) -> str:
+    """A number of things: 1 node, 2 nodes."""
     return f"{number} {name}{'' if number == 1 else 's'}"
 
 
-def _input_card(value: Value) -> Card:
+def input_card(value: Value) -> Card:
+    """The box of an input."""
     optional = value.present is not None
     sizes = ", ".join("any" if size is None else str(size) for size in value.shape.written)
     says = f"input {value.name}: {value.shape.layout} [{sizes}] ({', '.join(value.shape.axes)})"
@@ -145,7 +177,8 @@ def _input_card(value: Value) -> Card:
                 (CardLine(value.shape.layout),), ("optional",) if optional else (), optional=optional)
 
 
-def _node_card(node: PlannedNode) -> Card:
+def node_card(node: PlannedNode) -> Card:
+    """The box of a node."""
     rows = tuple(CardLine(call.component.id, clean(", ".join(_options(call.config)))) for call in node.lanes[0].calls)
     losses = [value.name.partition(".")[2] for value in node.values if value.shape.layout == "scalar"]
     if losses:
@@ -187,11 +220,13 @@ def _tooltip(node: PlannedNode) -> str:
     return clean("; ".join(parts))
 
 
-def _wire(value: Value, targets: tuple[str, ...]) -> Wire:
+def wire_of(value: Value, targets: tuple[str, ...], faulty: tuple[str, ...] = ()) -> Wire:
+    """The wire of a value to its readers."""
     source, _, member = value.name.partition(".")
     label = f"{member}: {value.shape}" if member else str(value.shape)
     absent = f", present where {value.present} is" if value.present else ""
-    return Wire(source, targets, label, value.present is not None, clean(f"{value.name}: {value.shape}{absent}"))
+    return Wire(source, targets, label, value.present is not None, clean(f"{value.name}: {value.shape}{absent}"),
+                value.name, faulty)
 
 
 def _options(config: Any) -> Iterator[str]:

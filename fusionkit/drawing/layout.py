@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from fusionkit.drawing.bands import Page, choose_breaks
+from fusionkit.drawing.bands import HIGH, WIDE, Page, choose_breaks
 from fusionkit.drawing.crossings import Segment, Slot, reduce_crossings, rounds
 
 BOX_GAP, LINE_GAP, ENTRY = 22.0, 11.0, 11.0
@@ -81,14 +82,20 @@ class GraphLayout:
     height: float
 
 
-def arrange(boxes: Sequence[Box], lines: Sequence[Line]) -> GraphLayout:
-    """The layout of boxes given in execution order, in as many bands as is most readable.
+def arrange(boxes: Sequence[Box], lines: Sequence[Line], wide: float = WIDE, high: float = HIGH) -> GraphLayout:
+    """The layout of boxes given in execution order, in as many bands as is most readable on a screen of that size.
 
-    Every line must lead from a box to later ones.
+    Every line must lead from a box to later ones. The last layouts are remembered: while a graph is written, most
+    changes move no box.
     """
+    return _arranged(tuple(boxes), tuple(lines), (wide, high))
+
+
+@lru_cache(maxsize=32)
+def _arranged(boxes: tuple[Box, ...], lines: tuple[Line, ...], screen: tuple[float, float]) -> GraphLayout:
     single = _Arrangement(boxes, lines)
     layout = single.layout()
-    breaks = choose_breaks(single.widths(), single.heights(), single.crossing())
+    breaks = choose_breaks(single.widths(), single.heights(), single.crossing(), screen)
     return _Arrangement(boxes, lines, breaks).layout() if breaks else layout
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
+from fusionkit.drawing.bands import HIGH, WIDE
 from fusionkit.drawing.labels import (
     INK,
     OUTLINES,
@@ -16,13 +17,12 @@ from fusionkit.drawing.labels import (
     WIDEST_TEXT,
     Card,
     CardLine,
+    Labels,
     Wire,
-    cards,
     clean,
-    headline,
+    labels_of,
     shorten,
     text_width,
-    wires,
 )
 from fusionkit.drawing.layout import Box, BoxPosition, GraphLayout, Line, Point, Track, arrange
 from fusionkit.drawing.mermaid import mermaid
@@ -30,7 +30,7 @@ from fusionkit.planning.plan import Plan
 
 __all__ = ["mermaid", "svg"]
 
-MUTED, WIRE, PAPER = "#454d58", "#5a6472", "#ffffff"
+MUTED, WIRE, PAPER, MISTAKE = "#454d58", "#5a6472", "#ffffff", "#b3261e"
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 _NAME, _TITLE, _ROW, _COST, _BADGE, _LABEL = 18.0, 13.0, 11.0, 10.0, 9.0, 10.0
@@ -45,16 +45,25 @@ def svg(plan: Plan) -> str:
 
     It reads like a page: from left to right and, if it would be too wide, continued in a band below.
     """
-    faces = [_Face(card) for card in cards(plan)]
-    lines = wires(plan)
-    layout = arrange([Box(face.card.key, face.width, face.height) for face in faces], [_line(wire) for wire in lines])
-    return _document(plan, faces, lines, layout)
+    return drawn(labels_of(plan))
+
+
+def drawn(labels: Labels, *, live: bool = False, wide: float = WIDE, high: float = HIGH) -> str:
+    """The drawing of boxes and wires with these texts, for a screen of `wide` by `high` pixels.
+
+    With `live` it is one to be shown while the graph changes: groups are named by `data-node`, and by `data-wire` with
+    `data-to` (its readers), have the classes `faulty` and `unknown`, and boxes leave room for costs that come later.
+    """
+    faces = [_Face(card, live) for card in labels.cards]
+    layout = arrange([Box(face.card.key, face.width, face.height) for face in faces],
+                     [_line(wire) for wire in labels.wires], wide, high)
+    return _document(labels, faces, layout, live)
 
 
 class _Face:
     """One card with measured texts: their positions, and the space it needs."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Card, live: bool) -> None:
         self.card = card
         self.title = shorten(card.title, _TITLE, WIDEST_TEXT)
         self.rows = [row for given in card.rows for row in _split(given)]
@@ -65,7 +74,8 @@ class _Face:
         widths.append(text_width(card.cost, _COST))
         self.content = max(widths)
         self.width = max(self.content + 2 * self.pad, 84)
-        self.words = _TITLE_STEP + _ROW_STEP * len(self.rows) + (_COST_STEP if card.cost else 0)
+        costs = card.cost or (live and card.kind != "input")
+        self.words = _TITLE_STEP + _ROW_STEP * len(self.rows) + (_COST_STEP if costs else 0)
         self.height = self.words + 15
 
 
@@ -95,11 +105,11 @@ def _line(wire: Wire) -> Line:
     return Line(wire.source, wire.targets, text_width(wire.label, _LABEL) + (16 if wire.targets else 24), 18)
 
 
-def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout: GraphLayout) -> str:
-    notes = [(shorten(note, _ROW, _WIDEST_NOTE), note) for note in headline(plan)]
-    name = clean(plan.name)
+def _document(labels: Labels, faces: Sequence[_Face], layout: GraphLayout, live: bool) -> str:
+    notes = [(shorten(note, _ROW, _WIDEST_NOTE), note) for note in labels.notes]
+    name = clean(labels.name)
     title = shorten(name, _NAME, _WIDEST_NOTE)
-    marks, notation = _legend(faces, lines), _notation(plan)
+    marks, notation = _legend(faces, labels.wires), _notation(labels)
     content = max(layout.width, text_width(title, _NAME, bold=True), *(text_width(note, _ROW) for note, _ in notes),
                   min(sum(item.width for item in marks), _NARROWEST), *(item.width for item in notation))
     rows = _wrapped(marks, content) + _wrapped(notation, content)
@@ -107,17 +117,17 @@ def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout:
     foot = top + layout.height + 44
     width, height = _number(content + 2 * _MARGIN), _number(foot + 20 * (len(rows) - 1) + _MARGIN)
     # The drawing is centred if its texts are wider than its boxes.
-    pen = _Pen(_MARGIN + (content - layout.width) / 2, top)
+    pen = _Pen(_MARGIN + (content - layout.width) / 2, top, live)
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'role="img" font-family="{_FONTS}">',
         f"<title>{escape(name)}</title>",
-        f"<desc>{escape('; '.join(headline(plan)))}</desc>",
+        f"<desc>{escape('; '.join(labels.notes))}</desc>",
         f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>',
         _text(_MARGIN, _MARGIN + 14, title, _NAME, colour=INK, bold=True, full=name),
         *(_text(_MARGIN, _MARGIN + 35 + 16 * row, note, _ROW, colour=MUTED, full=full)
           for row, (note, full) in enumerate(notes)),
-        *(part for wire, tracks in zip(lines, layout.tracks, strict=True) for part in pen.wire(wire, tracks)),
+        *(part for wire, tracks in zip(labels.wires, layout.tracks, strict=True) for part in pen.wire(wire, tracks)),
         *(part for face in faces for part in pen.box(face, layout.places[face.card.key])),
         *(part for row, items in enumerate(rows) for part in _legend_row(items, foot + 20 * row)),
         "</svg>",
@@ -127,9 +137,10 @@ def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout:
 class _Pen:
     """Draws the layout, shifted to the position of the drawing."""
 
-    def __init__(self, left: float, top: float) -> None:
+    def __init__(self, left: float, top: float, live: bool) -> None:
         self.left = left
         self.top = top
+        self.live = live
 
     def _at(self, point: Point) -> Point:
         return point[0] + self.left, point[1] + self.top
@@ -138,7 +149,7 @@ class _Pen:
         """One value: its lines to all readers, arrows, and its shape at the start."""
         ways = [tuple(map(self._at, track.points)) for track in tracks]
         path = " ".join(_smooth(way) if len(way) == 4 else _rounded(way) for way in ways)
-        yield f"<g><title>{escape(wire.tooltip)}</title>"
+        yield f"<g{self._wire_named(wire)}><title>{escape(wire.tooltip)}</title>"
         # The wider white line beneath separates lines that cross.
         yield f'<path d="{path}" fill="none" stroke="{PAPER}" stroke-width="4.5"/>'
         yield f'<path d="{path}" fill="none" stroke="{WIRE}" stroke-width="1.4"{_DASH if wire.maybe_absent else ""}/>'
@@ -146,13 +157,33 @@ class _Pen:
                     if track.target or not wire.targets)
         x, y = ways[0][0]
         yield _text(x + 7, y - 4.5, wire.label, _LABEL, colour=MUTED)
+        yield from (part for way, track in zip(ways, tracks, strict=True)
+                    if track.target in wire.faulty or (wire.faulty and len(wire.targets) == 1)
+                    for part in _clash(way, bool(track.target)))
         yield "</g>"
+
+    def _wire_named(self, wire: Wire) -> str:
+        if not self.live:
+            return ""
+        classes = " ".join(["wire", *(["faulty"] if wire.faulty else []), *(["unknown"] if wire.label == "?" else [])])
+        to = " ".join(wire.targets)
+        return f' class="{classes}" data-wire={quoteattr(wire.name)} data-to={quoteattr(to)}'
+
+    def _box_named(self, card: Card) -> str:
+        if not self.live:
+            return ""
+        classes = " ".join(["node", card.kind, *(["faulty"] if card.faulty else []),
+                            *(["unknown"] if card.unknown else [])])
+        return f' class="{classes}" data-node={quoteattr(card.key)}'
 
     def box(self, face: _Face, place: BoxPosition) -> Iterator[str]:
         """One input or node: outline, title with badges, rows, cost."""
         card, (x, y) = face.card, self._at((place.x, place.y))
-        yield f"<g><title>{escape(card.tooltip)}</title>"
-        yield from _outline(card.kind, x, y, place.width, place.height, dashed=card.optional)
+        yield f"<g{self._box_named(card)}><title>{escape(card.tooltip)}</title>"
+        yield from _outline(card.kind, x, y, place.width, place.height, dashed=card.optional or card.unknown)
+        if card.faulty:
+            yield _rectangle(x - 3, y - 3, place.width + 6, place.height + 6, radius=9,
+                             look=f'fill="none" stroke="{MISTAKE}" stroke-width="2"')
         left, line = x + face.pad, y + (place.height - face.words) / 2 + 13
         yield _text(left, line, face.title, _TITLE, colour=INK, bold=True, full=card.title)
         right = left + text_width(face.title, _TITLE, bold=True) + 8
@@ -165,6 +196,16 @@ class _Pen:
         if card.cost:
             yield _text(left, line + _COST_STEP, card.cost, _COST, colour=MUTED)
         yield "</g>"
+
+
+def _clash(way: Sequence[Point], enters: bool) -> Iterator[str]:
+    """A piece of a wire that its reader cannot take: thicker, in another colour, and with a sign at the reader."""
+    path = _smooth(way) if len(way) == 4 else _rounded(way)
+    yield f'<path d="{path}" fill="none" stroke="{MISTAKE}" stroke-width="2.6"/>'
+    if enters:
+        x, y = way[-1]
+        yield f'<circle cx="{_number(x - 9)}" cy="{_number(y)}" r="7" fill="{MISTAKE}"/>'
+        yield _text(x - 10.8, y + 3.8, "!", _ROW, colour=PAPER, bold=True)
 
 
 def _number(value: float) -> str:
@@ -274,17 +315,19 @@ def _legend(faces: Sequence[_Face], lines: Sequence[Wire]) -> list[_Item]:
     items = [_Item(kind, kind) for kind in OUTLINES if kind in kinds]
     if any(wire.maybe_absent for wire in lines):
         items.append(_Item("dashed", "may be missing"))
+    if any(face.card.unknown for face in faces):
+        items.append(_Item("", "?: shape not known yet"))
+    if any(face.card.faulty for face in faces):
+        items.append(_Item("mistake", "a mistake; where it is at a wire, ! stands at its end"))
     if any("frozen" in face.card.badges for face in faces):
         items.append(_Item("frozen", "weights fixed, evaluation mode"))
     return items
 
 
-def _notation(plan: Plan) -> list[_Item]:
+def _notation(labels: Labels) -> list[_Item]:
     """Explanations of the shapes on the lines and the texts in the boxes."""
-    shapes = {value.shape.layout: value.shape.axes for value in plan.inputs}
-    shapes.update({value.shape.layout: value.shape.axes for node in plan.nodes for value in node.features})
     return [_Item("", "on a line: B, the batch, then the size of each axis"),
-            *(_Item("", f"{layout}: B {' '.join(axes)}") for layout, axes in shapes.items()),
+            *(_Item("", f"{layout}: B {' '.join(axes)}") for layout, axes in labels.layouts.items()),
             _Item("", "in a box: component, options other than the defaults, cost of one case; all on hover")]
 
 
@@ -304,6 +347,8 @@ def _legend_row(items: Sequence[_Item], y: float) -> Iterator[str]:
             yield from _outline(item.mark, x, y - 9.5, 20, 12)
         elif item.mark == "dashed":
             yield f'<path d="M{_points((x, y - 3.5))} h20" stroke="{WIRE}" stroke-width="1.4"{_DASH}/>'
+        elif item.mark == "mistake":
+            yield _rectangle(x, y - 9.5, 20, 12, radius=4, look=f'fill="none" stroke="{MISTAKE}" stroke-width="2"')
         elif item.mark == "frozen":
             yield _snowflake(x + 10, y - 3.5, OUTLINES["encoder"])
         yield _text(x + (26 if item.mark else 0), y, item.words, _COST, colour=MUTED)

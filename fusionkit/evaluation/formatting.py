@@ -9,6 +9,7 @@ import numpy as np
 
 from fusionkit.evaluation.bootstrap import Interval
 from fusionkit.evaluation.metrics import MetricValue
+from fusionkit.printable import figures as figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,3 @@ def joined(value: MetricValue, interval: Interval) -> MetricResult:
 def short(number: float | None) -> float | None:
     """Six digits, which is what single precision holds."""
     return None if number is None else float(f"{number:.6g}")
-
-
-def figures(number: float) -> str:
-    """Three decimals for values near 0 to 1, four significant digits for larger ones."""
-    return f"{number:.3f}" if abs(number) < 10 else f"{number:.4g}"

@@ -9,6 +9,7 @@ from fusionkit.components.kinds import COMPONENT_USE, GRAPH_KINDS, spoken
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
 from fusionkit.graph.inputs import check_owners, read_input
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
+from fusionkit.graph.owners import owned
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.graph.wiring import connect
 from fusionkit.syntax.fields import FieldReader, shown
@@ -52,7 +53,7 @@ class _Builder:
         graph = Graph(name, description, tuple(inputs), tuple(nodes), uncertainty, self.top.tree.get("training"),
                       self.tree, reference)
         if self.found:
-            error = GraphError(in_file_order(self.found))
+            error = GraphError(in_file_order(owned(self.found, self.tree)))
             error.partial = graph
             raise error
         return graph

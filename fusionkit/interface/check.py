@@ -23,7 +23,7 @@ from fusionkit.syntax.writer import write
 class CheckedGraph:
     """A valid graph, which displays as a drawing, as records, and as text with every option.
 
-    `warnings` are those of the data, where it was given.
+    `warnings` are those of the data, where it was given, and of frozen nodes that nothing trained.
     """
 
     name: str

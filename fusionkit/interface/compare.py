@@ -31,6 +31,7 @@ from fusionkit.interface.console import Console, console_for
 from fusionkit.interface.keywords import spell_out
 from fusionkit.interface.tables import html_table
 from fusionkit.interface.training_options import TrainingOptions
+from fusionkit.planning.frozen_weights import frozen_random
 from fusionkit.planning.open_graph import Source
 from fusionkit.registry.lookup import discover
 from fusionkit.runs.lock import locked
@@ -131,7 +132,8 @@ def compare(
         to_show, declared = declare(folder, asked, {head: each.key for head, each in metrics.items()},
                                     finished(folder, comparison))
         for warning in (*comparison.cohort.warnings,
-                        *recipe_findings(comparison.reference.plan, comparison.cohort.description)):
+                        *recipe_findings(comparison.reference.plan, comparison.cohort.description),
+                        *frozen_random(comparison.reference.plan)):
             console.note(warning.render())
         for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
             console.line(text)

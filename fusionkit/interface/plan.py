@@ -14,6 +14,7 @@ from fusionkit.errors import Diagnostic, GraphError, UserError, in_file_order
 from fusionkit.interface.auto_sizes import plan_of_data
 from fusionkit.interface.tables import html_table
 from fusionkit.network import build as network
+from fusionkit.planning.frozen_weights import frozen_random
 from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.planning.plan import Plan
 from fusionkit.registry.lookup import Registry, discover
@@ -92,7 +93,7 @@ def planned(
     source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry, *,
     data_roots: Sequence[str | Path] = (), sizes: Mapping[str, Sequence[int]] | None = None, measured: bool = True
 ) -> tuple[ShownPlan, tuple[Diagnostic, ...]]:
-    """The plan of a graph, and the warnings of the data where it is given.
+    """The plan of a graph, and warnings: of the data where it is given, and of frozen nodes that nothing trained.
 
     Raises: GraphError or DataError with every mistake.
     """
@@ -109,7 +110,7 @@ def planned(
         raise GraphError(in_file_order([*error.diagnostics, *found])) from error.__cause__
     if found:
         raise GraphError(found)
-    return shown(made), warnings
+    return shown(made), (*warnings, *frozen_random(made))
 
 
 def _training_faults(tree: Tree, registry: Registry) -> list[Diagnostic]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from fusionkit.layers.known_masks import all_of, any_of, computed, constant, pla
 from fusionkit.layers.masking import row_mask
 from fusionkit.layers.modes import running_statistics, training_norms
 from fusionkit.planning.plan import Lane
-from fusionkit.shapes.layouts import MaskedTokens, TensorShape, TokenAxis
+from fusionkit.shapes.layouts import MaskedTokens, TensorShape, TokenAxis, names_of
 from fusionkit.shapes.presence import Maybe, Presence
 
 # Axes: B batch, M inputs of the node, N tokens.
@@ -42,10 +43,16 @@ def _combine(present: Presence, parts: Sequence[Mask]) -> Mask:
 
 def tokens_valid(of: TokenAxis, valid: Valid) -> Tensor:
     """The mask (B, N) of an axis of masked tokens."""
-    some = next(valid[part] for part in of if isinstance(part, str))
-    parts = [valid[part] if isinstance(part, str) else constant(True, (some.shape[0], part), some.device)
+    some = valid[names_of(of)[0]]
+    parts = [constant(True, (some.shape[0], part), some.device) if isinstance(part, int) else
+             valid[part] if isinstance(part, str) else computed(partial(_of_windows, size=part.size), valid[part.of])
              for part in of]
     return parts[0] if len(parts) == 1 else computed(lambda *masks: torch.cat(masks, 1), *parts)
+
+
+def _of_windows(mask_BN: Tensor, size: int) -> Tensor:
+    padded = torch.nn.functional.pad(mask_BN, (0, -mask_BN.shape[1] % size))
+    return padded.reshape(padded.shape[0], padded.shape[1] // size, size).any(2)
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,11 @@ def plan_tree(tree: Tree, registry: Registry, sizes: Mapping[str, Sequence[int]]
 
     Raises: GraphError with all diagnostics of the step that failed.
     """
-    from fusionkit.network.measure import measure, witness
+    from fusionkit.network.planning_memo import PlanningMemo
 
-    inferred = infer(resolve_tree(tree, registry), witness, sizes)
-    return measure(inferred) if measured else inferred
+    memo = PlanningMemo()  # one probe of a component serves its shape and its cost
+    inferred = infer(resolve_tree(tree, registry), memo.witness, sizes)
+    return memo.measure(inferred) if measured else inferred
 
 
 def build(

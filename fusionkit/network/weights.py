@@ -12,6 +12,7 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.files import inside, replacing
 from fusionkit.graph.nodes import Node
 from fusionkit.pretrained.recipe import check_sha256, recipe_of
+from fusionkit.pretrained.shards import WeightFiles
 from fusionkit.pretrained.tensor_files import load_into as load_into
 from fusionkit.pretrained.tensor_files import read_tensors as read_tensors
 
@@ -47,7 +48,7 @@ def load_node(module: nn.Module, node: Node, folder: Path | None, fold: int | No
                                     fix="copy or link the file into that folder"))
     of_fold = path.parent / f"fold-{fold}" / path.name
     chosen = of_fold if fold is not None and of_fold.is_file() else path
-    check_sha256(chosen, recipe_of(chosen), node.span)
+    check_sha256(WeightFiles(chosen), recipe_of(chosen), node.span)
     tensors = read_tensors(chosen, node.span)
     if prefix:
         start = prefix.rstrip(".") + "."

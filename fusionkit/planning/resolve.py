@@ -9,6 +9,7 @@ from fusionkit.components.kinds import GRAPH_KINDS
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.graph.builder import from_tree
 from fusionkit.graph.nodes import Graph, Step
+from fusionkit.graph.owners import of_node, owned
 from fusionkit.syntax.tree import Tree
 
 if TYPE_CHECKING:
@@ -43,23 +44,37 @@ def resolve(graph: Graph, registry: Registry) -> Resolved:
 
     Raises: GraphError with every error in ids, plugins and options.
     """
+    resolved, found, causes = resolve_partly(graph, registry)
+    if found:
+        raise GraphError(in_file_order(found)) from (causes[0] if causes else None)
+    return resolved
+
+
+def resolve_partly(graph: Graph, registry: Registry) -> tuple[Resolved, list[Diagnostic], list[BaseException]]:
+    """What can be resolved, every error with its owner, and the exceptions behind some of them.
+
+    `uses` lacks the nodes with a component or options that are wrong.
+    """
     from fusionkit.components.inner import inside
 
     found: list[Diagnostic] = []
     causes: list[BaseException] = []
-    uses = {node.name: tuple(_use(step, registry, found, causes) for step in node.steps) for node in graph.nodes}
+    uses: dict[str, tuple[Use | None, ...]] = {}
+    for node in graph.nodes:
+        start = len(found)
+        uses[node.name] = tuple(_use(step, registry, found, causes) for step in node.steps)
+        of_node(found, start, node.name, {})
     uncertainty = _use(graph.uncertainty, registry, found, causes) if graph.uncertainty else None
     heads = {task: use.step.span for group in uses.values() for use in group
              if use and (task := getattr(use.component, "task", None))}
     tasks = {word: task for word, span in heads.items() if (task := _task(word, span, registry, found))}
-    if found:
-        raise GraphError(in_file_order(found)) from (causes[0] if causes else None)
-    done = {name: tuple(use for use in group if use) for name, group in uses.items()}
+    found = owned(found, graph.tree)
+    done = {name: tuple(use for use in group if use) for name, group in uses.items() if all(group)}
     every = [*(use for group in done.values() for use in group), *([uncertainty] if uncertainty else [])]
     names = [name for use in every for name in (use.step.use, *(part.use for part in inside(use.config)))]
     owners = [owner for name in names if (owner := registry.provider(name))]
     packages = {owner.package: owner.version for owner in owners}
-    return Resolved(graph, done, uncertainty, packages, tasks)
+    return Resolved(graph, done, uncertainty, packages, tasks), found, causes
 
 
 def _task(word: str, span: Span, registry: Registry, found: list[Diagnostic]) -> Task | None:

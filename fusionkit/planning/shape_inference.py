@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from fusionkit.components.failures import component_failed, listed, refused
 from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order
 from fusionkit.graph.nodes import Input, Node
+from fusionkit.graph.owners import of_node, owned, places
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.planning.plan import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
 from fusionkit.planning.resolve import Resolved, Use
@@ -59,7 +60,19 @@ def infer(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int
 
     Raises: GraphError with every input that does not fit, each with its location.
     """
-    return _Inference(resolved, witness, sizes or {}).plan()
+    plan, found = infer_partly(resolved, witness, sizes)
+    if found:
+        raise GraphError(in_file_order(found))
+    return plan
+
+
+def infer_partly(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None,
+                 without: Collection[str] = ()) -> tuple[Plan, list[Diagnostic]]:
+    """The plan of what can be inferred, and every input that does not fit, each with its location and owner.
+
+    The nodes `without` are left out. What reads one that is left out or does not fit is left out too, silently.
+    """
+    return _Inference(resolved, witness, sizes or {}).plan(without)
 
 
 class _Inference:
@@ -73,18 +86,24 @@ class _Inference:
         self.calls = 0
         self.values: dict[str, tuple[Value, ...]] = {}
 
-    def plan(self) -> Plan:
+    def plan(self, without: Collection[str]) -> tuple[Plan, list[Diagnostic]]:
         graph = self.resolved.graph
         for item in graph.inputs:
-            value = self._input(item)
+            value = None if item.name in without else self._input(item)
             if value:
                 self.values[item.name] = (value,)
-        nodes = [planned for node in graph.nodes if (planned := self._node(node))]
-        if self.found:
-            raise GraphError(in_file_order(self.found))
-        inputs = tuple(self.values[item.name][0] for item in graph.inputs)
-        heads = tuple(_head(node, self.resolved.tasks) for node in nodes if node.node.is_head)
-        return Plan(graph, inputs, tuple(nodes), heads, self.resolved.uncertainty, self.resolved.packages)
+        wanted = (node for node in graph.nodes if node.name not in without and node.name in self.resolved.uses)
+        nodes = [planned for node in wanted if (planned := self._owned(node))]
+        inputs = tuple(self.values[item.name][0] for item in graph.inputs if item.name in self.values)
+        heads = tuple(head for node in nodes if node.node.is_head and (head := _head(node, self.resolved.tasks)))
+        return (Plan(graph, inputs, tuple(nodes), heads, self.resolved.uncertainty, self.resolved.packages),
+                owned(self.found, graph.tree))
+
+    def _owned(self, node: Node) -> PlannedNode | None:
+        """The node, what is found wrong with it being its own."""
+        start, planned = len(self.found), self._node(node)
+        of_node(self.found, start, node.name, places(node))
+        return planned
 
     def _report(self, code: str, message: str, span: Span, why: str | None = None, fix: str | None = None) -> None:
         self.found.append(Diagnostic(code, message, span, why, fix))
@@ -367,10 +386,11 @@ def _call_presence(call: Call, parts: Sequence[Maybe]) -> Maybe:
     return all_of(parts)
 
 
-def _head(node: PlannedNode, tasks: Mapping[str, Task]) -> PlannedHead:
+def _head(node: PlannedNode, tasks: Mapping[str, Task]) -> PlannedHead | None:
     call = node.lanes[0].calls[-1]
     component = call.component
-    assert isinstance(component, Head)
+    if not isinstance(component, Head) or component.task not in tasks:
+        return None  # which has already been reported
     names = tuple(str(name) for name in getattr(call.config, component.names))
     return PlannedHead(node.name, component, call.config, names, node.node.loss, node.values[0].present,
                        tasks[component.task])

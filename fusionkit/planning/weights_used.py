@@ -14,7 +14,8 @@ from fusionkit.components.pretrained import PretrainedFacts
 from fusionkit.planning.plan import Plan, PlannedNode
 from fusionkit.planning.weights_folders import folders_in
 from fusionkit.pretrained.folder import WeightsFolder
-from fusionkit.pretrained.recipe import WEIGHTS, Recipe, digest_of, recipe_of
+from fusionkit.pretrained.recipe import Recipe, digest_of, recipe_of
+from fusionkit.pretrained.shards import WeightFiles
 from fusionkit.syntax.tree import TYPED, find
 
 UNKNOWN = "licence not recorded"
@@ -30,7 +31,7 @@ class UsedWeights:
 
     node: PlannedNode
     name: str
-    file: Path | None
+    files: WeightFiles | None
     recipe: Recipe | None
     told: PretrainedFacts | None
     use: str
@@ -68,7 +69,7 @@ class UsedWeights:
         """As `run.json` and `--json` have it."""
         content = self.recipe.content if self.recipe else None
         return {"node": self.node.name, "weights": self.name, "source": self.source or None,
-                "sha256": digest_of(self.file) if self.file else None, "licence": self.licence,
+                "sha256": digest_of(self.files) if self.files else None, "licence": self.licence,
                 "commercial": self.commercial, "gated": content.licence.gated if content and content.licence else None,
                 "citation": content.citation if content else []}
 
@@ -88,8 +89,8 @@ def _of_node(plan: Plan, node: PlannedNode) -> Iterator[UsedWeights]:
         typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)
         file = Path(name) if typed else Path(plan.graph.file).parent / name
         call = node.lanes[0].calls[0]
-        yield UsedWeights(node, written, file, recipe_of(file), _told(call.component, call.config), call.component.id,
-                          call.config, True)
+        yield UsedWeights(node, written, WeightFiles(file), recipe_of(file), _told(call.component, call.config),
+                          call.component.id, call.config, True)
         return
     for lane in node.lanes[:1]:  # the others have the same options
         for place, call in enumerate(lane.calls):
@@ -100,9 +101,8 @@ def _of_node(plan: Plan, node: PlannedNode) -> Iterator[UsedWeights]:
                 folders = [value for name in type(config).model_fields
                            if isinstance(value := getattr(config, name), WeightsFolder)]
                 for folder in folders:
-                    recipe = folder.recipe
-                    file = folder.found / (recipe.content.weights.file if recipe else WEIGHTS)
-                    yield UsedWeights(node, folder.name, file, recipe, told, component.id, config, place == 0)
+                    yield UsedWeights(node, folder.name, folder.named_weights(), folder.recipe, told, component.id,
+                                      config, place == 0)
                 if told is not None and told.source and not folders:
                     yield UsedWeights(node, told.source, None, None, told, component.id, config, place == 0)
 

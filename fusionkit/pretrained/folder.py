@@ -17,6 +17,7 @@ from fusionkit.components.config import ComponentError
 from fusionkit.errors import Diagnostic, GraphError, Span
 from fusionkit.files import inside, opened
 from fusionkit.pretrained.recipe import RECIPE, WEIGHTS, Recipe, check_sha256, read_recipe
+from fusionkit.pretrained.shards import INDEX, SAFETENSORS, WeightFiles, check_there, read_files, shards_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +28,7 @@ DESCRIPTIONS = (CONFIG, RECIPE, "preprocessor_config.json", "modules.json", "1_P
 FORMAT = "weights-folder"
 """What schemas call an option of this type."""
 _MAX_BYTES = 1 << 20
+_INDEXED = INDEX.removeprefix(SAFETENSORS)
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,29 @@ class WeightsFolder:
         """The recipe, None if the folder has none. Raises: GraphError as `read_recipe`."""
         return read_recipe(self.file(RECIPE)) if self.has(RECIPE) else None
 
-    def weights(self) -> Path:
-        """The file of weights, which the recipe names, `model.safetensors` without one; its checksum is right.
+    def named_weights(self) -> WeightFiles:
+        """The file of weights, which the recipe names, `model.safetensors` without one; or its shards where there is an
+        index in its place. Whether they are there is not looked at.
 
-        Raises: GraphError with `wrong-weights` if the recipe has another checksum, and what `file` raises.
+        Raises: GraphError as `shards_of` and `json`.
         """
         recipe = self.recipe
         name = recipe.content.weights.file if recipe else WEIGHTS
-        if not name.endswith(".safetensors"):
+        if name.endswith(SAFETENSORS) and not self.has(name) and self.has(name + _INDEXED):
+            name += _INDEXED
+        if name.endswith(INDEX) and self.has(name):
+            return shards_of(self.file(name), self.json(name), self.span)
+        return WeightFiles(self.found / name)
+
+    def weights(self) -> WeightFiles:
+        """The file of weights, or its shards; their checksum is right.
+
+        Raises: GraphError with `wrong-weights` if the recipe has another checksum, with `unreadable-weights` for shards
+        that are missing, and what `file` and `named_weights` raise.
+        """
+        recipe, files = self.recipe, self.named_weights()
+        name = files.named.name
+        if not name.endswith((SAFETENSORS, INDEX)):
             raise GraphError(Diagnostic(
                 "unreadable-weights", f"the weights {name!r} are not .safetensors",
                 recipe.span("weights", "file") if recipe else self.span,
@@ -141,9 +158,12 @@ class WeightsFolder:
                     why="only .safetensors is read: files of other kinds can run code when they are loaded",
                     fix=f"convert it once: load {others[0]} with torch.load(..., weights_only=True), save it with "
                     "safetensors.torch.save_file"))
-        path = self.file(name)
-        check_sha256(path, recipe, self.span)
-        return path
+        self.file(name)
+        check_there(files, self.span)
+        for path in files.paths:
+            self.file(path.name)
+        check_sha256(files, recipe, self.span)
+        return files
 
     @property
     def reads(self) -> bool:
@@ -161,11 +181,11 @@ class WeightsFolder:
         """
         if not self.reads:
             return
-        from fusionkit.pretrained.tensor_files import load_into, read_tensors
+        from fusionkit.pretrained.tensor_files import load_into
 
-        path = self.weights()
+        files = self.weights()
         change = adapt or getattr(module, "adapt_weights", None)
-        tensors = read_tensors(path, self.span)
+        tensors = read_files(files, self.span)
         load_into(module, change(tensors) if change else tensors, f"the network of {self.name!r}", self.span)
 
     def without_fetching(self) -> Self:
@@ -210,5 +230,5 @@ def _unreadable(path: Path, why: str, span: Span | None) -> GraphError:
 def weights_folder(description: str = "") -> Any:
     """The field of an option for a folder of weights: `folder: WeightsFolder | None = weights_folder()`."""
     return Field(None, description=description or (
-        "Folder with config.json and model.safetensors below the folder of the graph file, and if there is one with "
-        "the recipe.yaml of the weights."))
+        "Folder with config.json and model.safetensors, or its shards and their index, below the folder of the graph "
+        "file, and if there is one with the recipe.yaml of the weights."))

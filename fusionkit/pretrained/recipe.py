@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.files import sha256_of
+from fusionkit.pretrained.shards import WeightFiles
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find
@@ -44,9 +45,10 @@ class RecipeWeights(_Part):
     """Which file has the weights, and where it is from."""
 
     file: Annotated[str, StringConstraints(pattern=r"^[^/\\]+$")] = Field(
-        WEIGHTS, description="The file of weights beside the recipe.")
+        WEIGHTS, description="The file of weights beside the recipe, or the index of its shards.")
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description="SHA-256 of that file: 64 digits from 0 to f in lower case.")
+        None, description="SHA-256 of that file, of shards that of all of them one after the other in the order of "
+                          "their names: 64 digits from 0 to f in lower case.")
     source: _Words | None = Field(None, description="Where it was published, such as OWNER/NAME of a model hub.")
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = Field(
         None, description="Revision of the source: 40 digits from 0 to f in lower case.")
@@ -203,22 +205,24 @@ def recipe_of(weights: Path) -> Recipe | None:
     return found if found.content.weights.file == weights.name else None
 
 
-_checked: dict[tuple[str, int, int], str | None] = {}
+_checked: dict[tuple[tuple[str, int, int], ...], str | None] = {}
 
 
-def digest_of(weights: Path) -> str | None:
-    """The SHA-256 of a file, None if it cannot be read; computed once for a file that has not changed."""
+def digest_of(weights: WeightFiles) -> str | None:
+    """The SHA-256 of a file, or of shards one after the other in the order of their names.
+
+    None if one cannot be read; computed once for files that have not changed.
+    """
     try:
-        stat = weights.stat()
+        known = tuple((str(path), stat.st_mtime_ns, stat.st_size) for path in weights.paths if (stat := path.stat()))
     except OSError:
         return None
-    known = (str(weights), stat.st_mtime_ns, stat.st_size)
     if known not in _checked:  # each fold of a run would read gigabytes again
-        _checked[known] = sha256_of(weights)
+        _checked[known] = sha256_of(*weights.paths)
     return _checked[known]
 
 
-def check_sha256(weights: Path, recipe: Recipe | None, span: Span | None = None) -> None:
+def check_sha256(weights: WeightFiles, recipe: Recipe | None, span: Span | None = None) -> None:
     """Compare a file of weights with the checksum in its recipe, before anything reads it.
 
     Raises: GraphError with `wrong-weights`.
@@ -228,8 +232,9 @@ def check_sha256(weights: Path, recipe: Recipe | None, span: Span | None = None)
         return
     met = digest_of(weights)
     if met is not None and met != wanted:  # whoever reads a file that is missing says so
+        what = f"are not the {len(weights.shards)} shards" if weights.shards else "is not the file"
         raise GraphError(Diagnostic(
-            "wrong-weights", f"{str(weights)!r} is not the file that its recipe describes",
+            "wrong-weights", f"{str(weights.named)!r} {what} that its recipe describes",
             span or recipe.span("weights", "sha256"),
             why=f"its SHA-256 is {met}; {recipe.span('weights', 'sha256')} says {wanted}",
             fix="download the file again; if it is meant, correct 'sha256' in the recipe"))

@@ -11,17 +11,19 @@ from typing import Any
 
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.files import plain_json, read_text, sha256_of
+from fusionkit.records.run_folders import COMPARED as COMPARED
+from fusionkit.records.run_folders import GRAPH as GRAPH
+from fusionkit.records.run_folders import HISTORY, IDENTITY, LOCK, METRICS
 from fusionkit.runs.cases_record import CASES
 from fusionkit.runs.cohort_record import COHORT
 from fusionkit.runs.folder import DATA, PREPROCESSING, RUN
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import to_plain
 
-GRAPH, HISTORY, LOCK, METRICS, PREDICTIONS = "graph.yaml", "history.csv", "lock.json", "metrics.json", "predictions.csv"
+PREDICTIONS = "predictions.csv"
 CALIBRATION, MISSING, SUBGROUPS, THRESHOLD = "calibration.json", "missing.csv", "subgroups.csv", "threshold.json"
 SITES = "sites.csv"
 GROUPS, EXPLAIN = "groups.json", "explain/explain.json"
-COMPARED, IDENTITY = "compare.json", "comparison.json"
 NOT_RECORDED = "not recorded"
 _HASHED = (".json", ".yaml", ".csv", ".safetensors", ".npz")
 

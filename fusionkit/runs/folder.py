@@ -33,6 +33,8 @@ ROOTS = "data_roots"
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
 SETTLED = "settled"
 """The key of `run.json` with the heads that were settled on the training cases, where there are such heads."""
+COUNTS = "input_counts"
+"""The key of `run.json` with what was read of tables of events and of texts, and how much was left out, by reason."""
 HELD_OUT = "held_out"
 """The key of `run.json` with the ids that a network held out of its training."""
 

@@ -26,7 +26,7 @@ from fusionkit.planning.weights_used import weights_used
 from fusionkit.planning.write_graph import written
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
 from fusionkit.runs.cohort_record import COHORT, fold_parts, write_cohort
-from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, SETTLED, open_run
+from fusionkit.runs.folder import COUNTS, DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, SETTLED, open_run
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.left_out_sites import fold_columns, judge_sites
@@ -356,10 +356,12 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult], shifts: Mapping[str, P
             about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
     roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
     started = [used.as_json() for used in weights_used(job.setup.plan)]
+    counts = {name: dict(found.counts) for name, found in job.setup.cohort.gathered.items() if found.counts}
     stage = {"stage": job.settings.stage} if job.settings.stage else {}
     write_json(folder / RUN, {"fusionkit-run": 1, **stage, "data": str(job.data.resolve()),
                               **({ROOTS: roots} if roots else {}),
                               **({"weights": started} if started else {}),
+                              **({COUNTS: counts} if counts else {}),
                               "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members,
                               **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, ClassVar
@@ -78,7 +78,22 @@ class Tokens(TensorShape):
     axes: ClassVar[tuple[str, ...]] = ("tokens", "features")
 
 
-TokenAxis = tuple[str | int, ...]
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows of `size` tokens of an input, one after the other: a token of each, real where one of its tokens is."""
+
+    of: str
+    size: int
+
+    def count(self, tokens: int) -> int:
+        """How many windows so many tokens make; the last may be shorter."""
+        return -(-tokens // self.size)
+
+    def __str__(self) -> str:
+        return f"{self.of}/{self.size}"
+
+
+TokenAxis = tuple[str | int | Windows, ...]
 """Whose tokens an axis of masked tokens has, one after the other: an input by its name, or so many unmasked ones."""
 STAND_IN = 64
 """The number of tokens that stands for one that varies and has no `max`, in costs and wherever a number is needed."""
@@ -271,6 +286,30 @@ def joined_tokens(shapes: Sequence[TensorShape], width: int) -> Tokens:
         return Tokens((count, width))
     parts = [shape.of if isinstance(shape, MaskedTokens) else (shape.positions,) for shape in shapes]
     return MaskedTokens((count, width), tuple(part for of in parts for part in of))
+
+
+def windowed_tokens(shape: TensorShape, size: int, width: int) -> Tokens:
+    """One token for each window of `size` tokens of an input, the last of which may be shorter; masked if these are.
+
+    Raises: ValueError if the tokens are not those of one input.
+    """
+    if not isinstance(shape, MaskedTokens):
+        return Tokens((-(-shape.positions // size), width))
+    if len(shape.of) != 1 or not isinstance(shape.of[0], str):
+        raise ValueError(f"windows of {shape}: the tokens are not those of one input")
+    windows = Windows(shape.of[0], size)
+    return MaskedTokens((windows.count(shape.positions), width), (windows,))
+
+
+def names_of(of: TokenAxis) -> tuple[str, ...]:
+    """The inputs whose tokens an axis has."""
+    return tuple(part.of if isinstance(part, Windows) else part for part in of if not isinstance(part, int))
+
+
+def counted(of: TokenAxis, tokens: Mapping[str, int]) -> int:
+    """How many tokens an axis has where the inputs have so many."""
+    return sum(part if isinstance(part, int) else tokens[part] if isinstance(part, str) else part.count(tokens[part.of])
+               for part in of)
 
 
 def masked_shape(sizes: tuple[int, ...], of: TokenAxis, layout: str = "") -> MaskedTokens:

@@ -17,7 +17,7 @@ from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan, PlannedNode
-from fusionkit.shapes.layouts import MaskedTokens, TensorShape
+from fusionkit.shapes.layouts import MaskedTokens, TensorShape, counted, names_of
 from fusionkit.training.batch_order import smallest_share
 from fusionkit.training.distributed import wants_cpu, world_size
 from fusionkit.training.item_draws import recorded
@@ -130,9 +130,9 @@ def _growth(node: PlannedNode, longest: Mapping[str, int]) -> float:
 
 def _grown(shape: TensorShape, longest: Mapping[str, int]) -> float:
     """How many times the tokens of a value are those that it was planned with."""
-    if not isinstance(shape, MaskedTokens) or any(isinstance(of, str) and of not in longest for of in shape.of):
+    if not isinstance(shape, MaskedTokens) or any(name not in longest for name in names_of(shape.of)):
         return 1.0
-    return sum(longest[of] if isinstance(of, str) else of for of in shape.of) / shape.positions
+    return counted(shape.of, longest) / shape.positions
 
 
 def _kept(settings: TrainingSettings) -> float:

@@ -49,7 +49,7 @@ class Columns:
     """The columns of values: one for each variable, one for each category of those with categories.
 
     `places` are those of each variable, in the order of the first; `told` the events that have one, by row; `fixed` the
-    places of categories.
+    places of categories. `counts` is how many events are read and how many are not, by reason.
     """
 
     names: tuple[str, ...]
@@ -57,6 +57,7 @@ class Columns:
     told: tuple[tuple[Told, ...], ...]
     fixed: tuple[int, ...]
     advice: tuple[Advice, ...]
+    counts: dict[str, int]
 
     def row(self, found: Sequence[Told]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The values of one time, NaN for a variable without one, and which variables have one."""
@@ -94,4 +95,6 @@ def columns_of(events: CasesEvents, cases: CohortCases, options: EventTableOptio
         else ()
     )
     fixed = tuple(sorted(place for name in options.categorical for place in places.get(name, ())))
-    return Columns(names, places, told, fixed, advice)
+    left = sum(map(len, events.told)) - sum(map(len, told))
+    counts = {**events.counts, "read": events.counts["read"] - left, "unknown_variable": left}
+    return Columns(names, places, told, fixed, advice, counts)

@@ -34,7 +34,7 @@ class CasesEvents:
     """The events of every case in the order of time, by row, and what is wrong or said.
 
     `starts` are the hours from the index at which reading begins, by row; -inf where nothing says it. `end` is when it
-    ends.
+    ends. `counts` is how many events are read and how many are not, by reason.
     """
 
     told: tuple[tuple[Told, ...], ...]
@@ -43,6 +43,7 @@ class CasesEvents:
     faults: tuple[SequenceFault, ...]
     advice: tuple[Advice, ...]
     units: Mapping[str, str]
+    counts: Mapping[str, int]
 
 
 def events_of(cases: CohortCases, options: EventTableOptions, start: str | None = None) -> CasesEvents:
@@ -70,7 +71,7 @@ def events_of(cases: CohortCases, options: EventTableOptions, start: str | None 
     told: list[tuple[Told, ...]] = []
     starts: list[float] = []
     early: Counter[int] = Counter()
-    unread = 0
+    unread = outside = merged = 0
     for row, key in enumerate(keys):
         index = indices.get(row, (math.nan, False))[0]
         from_start = row in begins
@@ -80,17 +81,30 @@ def events_of(cases: CohortCases, options: EventTableOptions, start: str | None 
         read = []
         for event in table.found.get(key, ()):
             hours = event.hours - index
-            if math.isnan(hours) or event.known > index or hours > last:
+            if math.isnan(hours) or event.known > index:
                 continue
-            if hours > begin or (from_start and hours == begin):
+            if hours <= last and (hours > begin or (from_start and hours == begin)):
                 read.append((hours, event))
                 unread += table.told.get(event.row, -math.inf) > index
-            elif from_start:
+            elif from_start and hours < begin:
                 early[row] += 1
+            else:
+                outside += 1
         told.append(_merged(sorted(read, key=lambda pair: pair[0]), options))
+        merged += len(read) - len(told[-1])
         starts.append(begin)
+    mine = {*keys}
+    counts = {"read": sum(map(len, told)), "after_index": len(late), "before_start": sum(early.values()),
+              "outside_window": outside, "same_time": merged, "blank": len(table.blank), "not_named": table.unnamed,
+              "out_of_range": table.dropped, "unit_not_compared": _not_compared(table),
+              "of_other_cases": sum(len(found) for key, found in table.found.items() if key not in mine)}
     advice = (*_of_times(table, late, early, unread, options), *_of_values(table), *_unread(table, keys, options))
-    return CasesEvents(tuple(told), tuple(starts), last, tuple(faults), advice, table.units)
+    return CasesEvents(tuple(told), tuple(starts), last, tuple(faults), advice, table.units, counts)
+
+
+def _not_compared(table: EventTable) -> int:
+    """How many values are in another unit than most of their variable, in a column of units that is not read."""
+    return sum(counts.total() - max(counts.values()) for counts in table.unread[1].values())
 
 
 def columns_read(events: CasesEvents, cases: CohortCases, options: EventTableOptions) -> tuple[str, ...]:
@@ -294,6 +308,18 @@ def _unread(table: EventTable, keys: Sequence[str], options: EventTableOptions) 
                 f"{len(table.blank):,} rows lack a case, a name or a value, and are left "
                 f"out, such as row {table.blank[0]}",
                 fix="fill in the cells if something was measured there",
+            )
+        )
+    met = {event.name for found in table.found.values() for event in found} | table.outside.keys()
+    unmet = [name for name in options.variables if name not in met]
+    if unmet:
+        advice.append(
+            Advice(
+                "variable-unmet",
+                f"no event of the table is of {', '.join(map(repr, unmet[:4]))}"
+                f"{f' and {len(unmet) - 4} more' if len(unmet) > 4 else ''}, which 'names' has",
+                why=f"{table.unnamed:,} rows are of variables that 'names' lacks, and are left out",
+                fix=f"write the names as column {options.name!r} has them",
             )
         )
     others = sorted(table.found.keys() - set(keys))

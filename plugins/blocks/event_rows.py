@@ -67,7 +67,8 @@ class EventTable:
 
     `blank` are the rows that lack a case, a name or a value, `unstored` those that lack the time at which they became
     known. `units` has the unit of each variable that has one, `outside` how many values of a variable are out of its
-    range, and of how many. `stored` is a column that tells when events became known and is not read so, and `told` by
+    range, and of how many; `dropped` how many of these are left out, `unnamed` how many rows are of variables that are
+    not to be read. `stored` is a column that tells when events became known and is not read so, and `told` by
     row what it says, in hours; `unread` a column of units that is not read, and what it says of variables that have
     several.
     """
@@ -80,6 +81,8 @@ class EventTable:
     stored: str | None = None
     told: dict[int, float] = field(default_factory=dict)
     unread: tuple[str, dict[str, Counter[str]]] = field(default_factory=lambda: ("", {}))
+    unnamed: int = 0
+    dropped: int = 0
 
 
 def event_table(path: Path, options: EventTableOptions) -> EventTable:
@@ -130,6 +133,7 @@ class _Reading:
         options, made = self.options, self.made
         case, time, name, value = cells[:4]
         if name and self.variables and name not in self.variables:
+            made.unnamed += 1
             return
         if not case or not name or not value:
             made.blank.append(number)
@@ -162,6 +166,7 @@ class _Reading:
             is_out = not low <= amount <= high
             made.outside[name] = out + is_out, count + 1
             if is_out and options.outside == "drop":
+                made.dropped += 1
                 return
         made.found[case].append(Event(hours, zoned, known, name, amount, "", number))
 

@@ -43,7 +43,8 @@ def _piece(encoder: nn.Module, items_M: Tensor, take: Callable[[Any], Maps], rec
 
 def adapted(encoder: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "encoder.") -> dict[str, Tensor]:
     """The tensors of a file under the names of a module that holds the encoder; a file of the encoder fits too."""
-    if any(name.startswith(prefix) for name in tensors):
+    # Not by the prefix alone: the files of BERT and ViT have layers named `encoder.layer` themselves.
+    if any(prefix + name in tensors for name in encoder.state_dict()):
         return dict(tensors)
     adapt = getattr(encoder, "adapt_weights", None)
     own = adapt(tensors) if adapt else tensors

@@ -31,6 +31,7 @@ from fusionkit.api import (
     max_valid,
     mean_valid,
     weights_folder,
+    windowed_tokens,
 )
 
 _SMALL = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 8,
@@ -55,7 +56,8 @@ class HfTextConfig(Config):
     window: PositiveInt | None = Field(
         None, description="How many tokens the network reads at a time, the reader's 'length': each window of a text "
                           "is read for itself. Without it the whole text is one.")
-    join: Literal["mean", "max"] = Field("mean", description="How the vectors of a text's windows become one.")
+    join: Literal["mean", "max", "tokens"] = Field(
+        "mean", description="How the vectors of a text's windows become one; tokens: each stays a token of its own.")
     chunk: PositiveInt = Field(32, description="With 'window', how many windows are encoded at a time.")
     normalise: Literal["none", "l2"] | None = Field(
         None, description="l2: divide the vector, or each token's, by its length. By default none, or what the folder "
@@ -66,6 +68,10 @@ class HfTextConfig(Config):
         if (self.config is None) == (self.folder is None):
             raise ValueError("a network is that of a folder or of a config; write 'folder: PATH' or "
                              "'config: {model_type: ...}'")
+        if self.join == "tokens" and self.window is None:
+            raise ValueError("'join: tokens' gives a token of each window; write 'window', the reader's 'length'")
+        if self.join == "tokens" and self.pool == "tokens":
+            raise ValueError("'join: tokens' gives a vector of each window, 'pool: tokens' one of each token")
         return self
 
 
@@ -76,10 +82,12 @@ class HfText(TransformersNetwork):
     layer that BERT was trained with is not used, since most published files lack its weights.
 
     With `window` the text is cut into windows of so many tokens, as the reader `text` wrote them one after the other;
-    each is encoded for itself, `chunk` at a time, and the vectors of a text's windows are averaged.
+    each is encoded for itself, `chunk` at a time, and the vectors of a text's windows are averaged, or stay apart with
+    `join: tokens`.
 
     The state dict has the names of the release's files. Shapes: ids (B, n) and `valid` (B, n); gives (B, w), or
-    (B, n, w) with the same mask. A text without a token gives zeros; missing rows are skipped.
+    (B, n, w) with the same mask; with `join: tokens` (B, W, w) for W windows, real where one of their tokens is. A text
+    without a token gives zeros; missing rows are skipped.
 
     Raises: ComponentError if transformers cannot build the network, it has fewer words than the tokenizer, or fewer
     positions than the text has tokens.
@@ -111,6 +119,8 @@ class HfText(TransformersNetwork):
             raise _too_long(text.shape[1], self.most)  # of an input without a limit, 'text: null'
         if self.window is None or text.shape[1] <= self.window:
             found = self._encoded(text, valid)
+            if self.join == "tokens":
+                found = found.unsqueeze(1)
         else:
             found = self._in_windows(text, valid, self.window)
         return F.normalize(found, dim=-1) if self.unit else found
@@ -134,6 +144,8 @@ class HfText(TransformersNetwork):
         if self.pool == "tokens":
             return found_M.unflatten(0, (cases, -1)).flatten(1, 2)[:, :count]
         vectors, there = found_M.unflatten(0, (cases, -1)), there_M.unflatten(0, (cases, -1))
+        if self.join == "tokens":
+            return fill_padding(vectors, there)
         return mean_valid(vectors, there) if self.join == "mean" else max_valid(vectors, there)
 
     def _encoded(self, text: Tensor, valid: Tensor | None) -> Tensor:
@@ -189,11 +201,13 @@ def _too_long(count: int, most: int) -> ComponentError:
 
 
 def features(config: HfTextConfig, inputs: Sequence[TensorShape]) -> TensorShape:
-    """A vector, or a token for each id."""
+    """A vector, a token for each id, or a token for each window."""
     values = values_of(config.config, config.folder)
     model_of(values, TEXT)
     width = int(settings(values).hidden_size)
     shape = inputs[0]
+    if config.join == "tokens" and config.window is not None:
+        return windowed_tokens(shape, config.window, width)
     if config.pool != "tokens":
         return Vector((width,))
     return MaskedTokens((shape.positions, width), shape.of if isinstance(shape, MaskedTokens) else ("text",))
@@ -204,4 +218,5 @@ component = Encoder("hf_text", HfTextConfig, HfText, rule="text: B text[n] _", o
                     exceptions={"waits: boolean index": "windows without text are not encoded; how many is a value"},
                     probes=Probes(values={"config": [_EXAMPLE]}, together=[
                         {"config": _EXAMPLE}, {"config": _MODERN},
-                        {"config": _EXAMPLE, "pool": "mean_last", "last": 2}]))
+                        {"config": _EXAMPLE, "pool": "mean_last", "last": 2},
+                        {"config": _EXAMPLE, "window": 4, "join": "tokens"}]))

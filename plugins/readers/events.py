@@ -8,12 +8,12 @@ or, where that is written, left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
 import numpy as np
-from fusionkit_plugins.blocks.event_cases import Told, columns_read, events_of, variable_of
+from fusionkit_plugins.blocks.event_cases import CasesEvents, Told, columns_read, events_of, variable_of
 from fusionkit_plugins.blocks.event_options import EventTableOptions
 from fusionkit_plugins.blocks.event_study import event_study
 from numpy.typing import NDArray
@@ -53,7 +53,15 @@ def gather(cases: CohortCases, options: EventsOptions) -> Sequences:
                                   fix="write a larger 'keep' if the others matter"))
     fixed = tuple(place for name, place in places.items() if variable_of(name, options.categorical) != name)
     return Sequences(tuple(_array(told, places) for told in kept), len(names) + _FIRST, faults=events.faults,
-                     advice=advice, names=names, scaled=options.standardise, fixed=fixed, units=events.units)
+                     advice=advice, names=names, scaled=options.standardise, fixed=fixed, units=events.units,
+                     counts=_counts(events, kept, places))
+
+
+def _counts(events: CasesEvents, kept: Sequence[Sequence[Told]], places: Collection[str]) -> dict[str, int]:
+    """How many events are read, of which so many as the unknown variable, and how many are not, by reason."""
+    read = [each.column for told in kept for each in told]
+    return {**events.counts, "read": len(read), "more_than_keep": events.counts["read"] - len(read),
+            "unknown_variable": sum(column not in places for column in read)}
 
 
 def _array(told: Sequence[Told], places: Mapping[str, int]) -> NDArray[np.float64] | None:

@@ -145,6 +145,7 @@ def gather(cases: CohortCases, options: GridOptions) -> Sequences:
         scaled=options.standardise,
         fixed=(*columns.fixed, *masks),
         units=events.units,
+        counts=columns.counts,
     )
 
 

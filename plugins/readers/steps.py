@@ -55,11 +55,13 @@ def gather(cases: CohortCases, options: StepsOptions) -> Sequences:
     columns = columns_of(events, cases, options, cases.names)
     arrays: list[NDArray[np.float64] | None] = []
     cut = []
+    dropped = 0
     for row, told in enumerate(columns.told):
         start = events.starts[row] if options.window is not None else told[0].hours if told else 0.0
         steps = _steps(told, start, events.end, options)
         if len(steps) > options.keep:
             cut.append(row)
+            dropped += sum(map(len, list(steps.values())[: -options.keep]))
         arrays.append(_array(dict(list(steps.items())[-options.keep :]), columns) if told else None)
     advice = (*events.advice, *columns.advice)
     if cut:
@@ -81,6 +83,7 @@ def gather(cases: CohortCases, options: StepsOptions) -> Sequences:
         scaled=options.standardise,
         fixed=columns.fixed,
         units=events.units,
+        counts={**columns.counts, "read": columns.counts["read"] - dropped, "more_than_keep": dropped},
     )
 
 

@@ -81,7 +81,8 @@ def gather(cases: CohortCases, options: TextOptions) -> Sequences:
         except ReadError as problem:
             faults.append(SequenceFault(problem, row, options.column))
         arrays.append(None if ids is None or not len(ids) else np.array(ids, np.int64))
-    return Sequences(tuple(arrays), cutting.kinds, cutting.record, tuple(faults), cutting.advice())
+    return Sequences(tuple(arrays), cutting.kinds, cutting.record, tuple(faults), cutting.advice(),
+                     counts=cutting.counts(sum(array is not None for array in arrays)))
 
 
 def _text(cases: CohortCases, options: TextOptions, row: int) -> str | None:
@@ -140,6 +141,11 @@ class _Cutting:
                                 "correct the text or 'vocabulary', or name a 'tokenizer'")
             found.append(int(word))
         return found
+
+    def counts(self, texts: int) -> dict[str, int]:
+        """How many of the texts are read in part only, and how many tokens are not read."""
+        lost = sum(lost for lost, _ in self.lost.values())
+        return {"texts": texts, "texts_cut": len(self.lost), "tokens_not_read": lost}
 
     def advice(self) -> tuple[Advice, ...]:
         """One warning about texts that are longer than what is read of them."""

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from odd_components import Double, Nothing
+from torch import nn
 
 import fusionkit
-from fusionkit.api import Encoder, TensorShape
+from fusionkit.api import Config, Encoder, TensorShape, WeightsFolder, weights_folder
 from fusionkit.cli.parser import main
+from fusionkit.errors import Diagnostic
+from fusionkit.planning.frozen_weights import frozen_random
 from fusionkit.planning.plan import Plan, advice_of
 from fusionkit.training.placeholder_advice import untrained
 
@@ -127,3 +130,38 @@ def test_train_tells_of_stand_ins_unless_training_drops_inputs(
         assert main(["train", str(tmp_path / "g.yaml"), str(tmp_path / "data.yaml"), "-o", str(tmp_path / folder),
                      *more]) == 0
         assert capsys.readouterr().err.count("[untrained-stand-in]") == count
+
+
+class Source(Config):
+    pretrained: bool = False
+    folder: WeightsFolder | None = weights_folder()
+
+
+class Weighted(nn.Linear):
+    def __init__(self, config: Source, inputs: Sequence[TensorShape]) -> None:
+        super().__init__(inputs[0].width, 3)
+
+
+def frozen(use: str = "encoder.weighted", **node: Any) -> list[Diagnostic]:
+    known = [Encoder("weighted", Source, Weighted, rule="B d -> B 3")]
+    return frozen_random(fusionkit.plan({"fusionkit": 1, "inputs": {"a": {"vector": [5]}}, "nodes": {
+        "seen": {"use": use, "from": "a", "freeze": True} | node,
+        "out": {"use": "head.regress", "from": "seen", "with": {"values": ["v"]}}}}, components=known))
+
+
+def test_a_frozen_node_of_random_weights_is_told_with_the_ways_out(capsys: pytest.CaptureFixture[str], tmp_path: Path
+                                                                   ) -> None:
+    (found,) = frozen()
+    assert (found.code, found.severity) == ("frozen-random", "warning")
+    assert found.message == "node 'seen' is frozen, and its 18 weights are random"
+    assert found.fix == ("write 'weights: FILE' on the node, or 'pretrained: true' or 'folder: FOLDER' under 'with', "
+                         "or remove 'freeze: true' so that it learns")
+    assert not frozen(use="encoder.dropout") and not frozen(freeze=False)
+    assert not frozen(weights="some.safetensors") and not frozen(**{"with": {"pretrained": True}})
+    graph = tmp_path / "g.yaml"
+    graph.write_text("fusionkit: 1\ninputs: {a: {vector: [5]}}\nnodes:\n"
+                     "  seen: {use: encoder.mlp, from: a, freeze: true}\n"
+                     "  out: {use: head.regress, from: seen, with: {values: [v]}}\n")
+    for command in ("check", "build"):
+        assert main([command, str(graph)]) == 0
+        assert capsys.readouterr().err.count(f"{graph}:4:3: warning: node 'seen' is frozen, and its") == 1

@@ -11,7 +11,7 @@ import torch
 from rows import ROWS, Row
 
 from fusionkit.components.declaration import Declaration
-from fusionkit.components.kinds import GRAPH_KINDS
+from fusionkit.components.kinds import GRAPH_KINDS, NODE_KINDS
 from fusionkit.registry.lookup import discover
 from fusionkit.testing.conformance import CHECKS, Kit, checks_of
 from fusionkit.testing.faults import Finding
@@ -25,13 +25,18 @@ OF_THE_FIRST_ROW = {"state", "copies", "memory"}
 """Those of them that are quick: code is followed (compile, export, onnx) in the full tier alone."""
 OF_EVERY_LAYOUT = {"evaluation", "dtype", "autocast", "variance"}
 """Checks that sizes rarely decide: the kit's own inputs have every layout, and the first row is of a size in use."""
+OF_THE_ROWS = {"rows", "dtype", "autocast", "variance", "gradients", "values", "state", "copies", "memory"}
+"""Checks that the first row does, which for a component of one kind of layout need not be done a second time."""
 OF_EVERY_ROW = {"ports", "rule", "values", "gradients"}
 """Checks of every row, however many a component has."""
 
 
 SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5},
            "encoder.resnet3d": {"depth": 10, "width": 4}, "encoder.nnunet": {"features_per_stage": [4, 6]},
-           "fusion.healnet": {"width": 8, "latents": 3, "depth": 2, "cross_heads": 2, "heads": 2}}
+           "fusion.healnet": {"width": 8, "latents": 3, "depth": 2, "cross_heads": 2, "heads": 2},
+           "fusion.mbt": {"width": 8, "heads": 2}, "fusion.mult": {"width": 8, "layers": 1, "heads": 2},
+           "fusion.perceiver": {"width": 8, "latents": 3, "depth": 1, "heads": 2}, "encoder.aspp": {"width": 16},
+           "encoder.tabicl": {"embed_dim": 16, "col_num_blocks": 1, "row_num_blocks": 1, "col_nhead": 2, "row_nhead": 2}}
 """Where the example that users are shown is a large network: a small one, which every check is done on."""
 
 IMPORTED_FOR_SECONDS = {"encoder.monai"}
@@ -55,9 +60,21 @@ def kit_of_row(place: int) -> Kit:
     return Kit.exactly(row.component, row.options, row.inputs, row.exceptions)
 
 
+def has_one_layout(component: Declaration) -> bool:
+    """Whether its rule takes inputs of one kind of layout: its rows are on it, and the kit would choose no other."""
+    if component.kind not in NODE_KINDS:
+        return False
+    alternatives = component.parsed.alternatives
+    return len(alternatives) == 1 and not any(port.others or len(port.axes or ()) > 2
+                                              for port in alternatives[0].inputs)
+
+
 def cases() -> Iterator[object]:
     for name in (entry.id for entry in REGISTRY.entries if entry.package == "fusionkit"):
+        one = has_one_layout(component_of(name))
         for check in checks_of(component_of(name)):
+            if one and check in OF_THE_ROWS:
+                continue
             yield pytest.param(name, check, id=f"{name}: {check}",
                                marks=pytest.mark.slow if name in IMPORTED_FOR_SECONDS else ())
 

@@ -26,6 +26,7 @@ from fusionkit.conversion.verification.reading import read_fixture
 from fusionkit.interface import compare
 from fusionkit.network.folder import load
 from fusionkit.pretrained.folder import WeightsFolder
+from fusionkit.runs.setup import set_up
 
 GOLDEN = RECORDED / "encoders"
 GRAPH = """\
@@ -84,6 +85,8 @@ def study(folder: Path, graph: str = GRAPH) -> Path:
 
 def test_a_run_has_the_names_of_the_files_and_needs_no_other_folder(tmp_path: Path) -> None:
     run = train(study(tmp_path))
+    read = json.loads((run / "run.json").read_text())["input_counts"]["note"]
+    assert read == {"texts": sum(bool(NOTES[n % 4]) for n in range(18)), "texts_cut": 0, "tokens_not_read": 0}
     kept, bert = load_file(run / "model.safetensors"), load_file(tmp_path / "weights" / "bert" / "model.safetensors")
     of_text = {name.removeprefix("told."): value for name, value in kept.items() if name.startswith("told.")}
     assert of_text.keys() == bert.keys() - {name for name in bert if name.startswith("pooler.")}
@@ -118,13 +121,18 @@ def test_in_a_comparison_each_film_and_each_report_is_encoded_once(tmp_path: Pat
 
         monkeypatch.setattr(kind, "forward", count)
     monkeypatch.setattr(compare, "_write", tables.write_tables)
-    folder = study(tmp_path)
+    windows = GRAPH.replace("window: 8}}", "window: 8, join: tokens}}\n"
+                            "  said: {use: fusion.attention_pool, from: told}")
+    folder = study(tmp_path, windows.replace("[seen, told]", "[seen, said]"))
     assert main(["compare", str(folder / "graph.yaml"), str(folder / "data.yaml"), "--node", "both", "--with",
                  "fusion.sum,fusion.gmu{width: 5}", "--reuse", "features", "--epochs", "2", "--set",
                  "nodes.seen.with.pool=mean", "-o", str(tmp_path / "out"), "--no-baselines"]) == 0
     # Once for all networks and epochs; and again for the batches that are compared with what is kept.
     assert all(18 <= count < 3 * 18 for count in counted.values())
-    assert len(list((tmp_path / "out" / "features").glob("*.npy"))) == 2
+    kept = sorted(np.load(file).shape for file in (tmp_path / "out" / "features").glob("*.npy"))
+    tokens = [len(array) for array in set_up(folder / "graph.yaml", folder / "data.yaml").cohort.gathered["note"].arrays
+              if array is not None]
+    assert kept == [(18, 16), (sum(-(-count // 8) for count in tokens), 16)] and max(tokens) > 8
 
 
 def test_the_towers_of_an_open_clip_file_are_two_folders(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fusionkit.cli.parser import main
 from fusionkit.errors import GraphError
 from fusionkit.pretrained.recipe import check_sha256, read_recipe, recipe_of
+from fusionkit.pretrained.shards import WeightFiles
 
 WHOLE = """fusionkit-recipe: 1
 network: {use: encoder.resnet3d, with: {depth: 50, shortcut: B, dilations: [1, 1, 2, 4]}}
@@ -74,10 +75,10 @@ def test_a_recipe_is_about_the_file_that_it_names(tmp_path: Path) -> None:
 
 def test_a_changed_file_is_noticed_after_a_right_one(tmp_path: Path) -> None:
     recipe = read_recipe(written(tmp_path, f"fusionkit-recipe: 1\nweights: {{sha256: {weights(tmp_path)}}}\n"))
-    check_sha256(tmp_path / "model.safetensors", recipe)
+    check_sha256(WeightFiles(tmp_path / "model.safetensors"), recipe)
     (tmp_path / "model.safetensors").write_bytes(b"other numbers")
     with pytest.raises(GraphError, match=r"recipe\.yaml:2:19.*wrong-weights"):
-        check_sha256(tmp_path / "model.safetensors", recipe)
+        check_sha256(WeightFiles(tmp_path / "model.safetensors"), recipe)
 
 
 def test_weights_show_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

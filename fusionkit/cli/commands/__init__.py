@@ -18,7 +18,7 @@ GROUPS = {
 }
 ORDER = (
     "check", "inspect", "build", "train", "evaluate", "predict", "calibrate", "explain", "compare", "report",
-    "export", "serve", "headers", "clean",
+    "export", "serve", "runs", "diff", "headers", "clean",
     "plugins_list", "plugins_show", "plugins_new", "plugins_check", "plugins_catalogue",
     "weights_show", "weights_convert", "weights_verify", "schema", "demo", "doctor",
 )

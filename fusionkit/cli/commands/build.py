@@ -31,6 +31,7 @@ def run(args: Namespace, console: Console) -> int:
     """Plan, show, and write if requested."""
     from fusionkit.interface.build import build, refuse_other_files
     from fusionkit.interface.plan import planned
+    from fusionkit.planning.frozen_weights import CODE as FROZEN
     from fusionkit.planning.plan import advice_of
     from fusionkit.planning.weights_used import weights_used
     from fusionkit.registry.lookup import discover
@@ -47,7 +48,7 @@ def run(args: Namespace, console: Console) -> int:
     for each in used:
         console.line(each.line)
     build(made, output=args.output, seed=args.seed)
-    advice = [*advice_of(made), *(each for each in warnings if each.code in CODES)]
+    advice = [*advice_of(made), *(each for each in warnings if each.code in (*CODES, FROZEN))]
     for warning in advice:
         console.note(f"\n{warning.render()}")
     result = made.as_json() | {"advice": [warning.as_json() for warning in advice]}

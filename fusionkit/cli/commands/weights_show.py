@@ -35,12 +35,14 @@ def run(args: Namespace, console: Console) -> int:
                                     why="nothing tells how the input of the network was prepared, or the licence",
                                     fix="write one from the page of the weights; docs/pretrained.md has the form"))
     content = recipe.content
-    file = folder.found / content.weights.file
-    digest = digest_of(file)
+    files = folder.named_weights()
+    digest = digest_of(files)
     rows = [*_rows(content)]
     if folder.has(CONFIG):
         described = folder.json()
         rows.insert(0, ("config.json", str(described.get("architecture") or described.get("model_type") or "")))
+    if files.shards:
+        rows.append(("shards", str(len(files.shards))))
     state = "the file is missing" if digest is None else "not in the recipe" if content.weights.sha256 is None else (
         "right" if digest == content.weights.sha256 else "WRONG")
     rows.append(("checksum", state))
@@ -49,7 +51,7 @@ def run(args: Namespace, console: Console) -> int:
         console.line(f"{name:<{width}}  {text}")
     console.data({"folder": str(folder.found), "sha256": digest, "checksum": state,
                   "recipe": content.model_dump(mode="json", by_alias=True, exclude_none=True)})
-    check_sha256(file, recipe)
+    check_sha256(files, recipe)
     return 0
 
 

@@ -66,6 +66,7 @@ class Sequences:
     those of the variables from 2, of the channels or of the columns, and are kept with a run. With `scaled` values are
     standardised by the training cases, except those of the kinds that are `fixed`. `record` must be the same for later
     cases: a hash of each file that decides what an id means. So must `units`, by variable, where both have one.
+    `counts` is what `run.json` keeps of the reading: how much was read, and how much was left out, by reason.
     """
 
     arrays: tuple[NDArray[Any] | None, ...]
@@ -77,6 +78,7 @@ class Sequences:
     scaled: bool = False
     fixed: tuple[int, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def faulty(self) -> frozenset[int]:

@@ -73,16 +73,16 @@ def _seen(watch: WaitWatch, call: Callable[[], list[Tensor]], probe: Probe) -> t
 
 
 def _calls(probe: Probe) -> Iterator[Callable[[], list[Tensor]]]:
-    """Calls in training, with what masks the component takes and without, and in evaluation."""
-    trials: list[tuple[Probe, dict[str, Any]]] = [(probe, {})]
+    """Calls in training, with each kind of mask that the component takes, and one in evaluation without."""
+    trials: list[tuple[Probe, dict[str, Any]]] = []
     if probe.knows_presence:
         trials.append((probe, probe.some_absent()))
     masked = padding.with_padding(probe) if probe.component.masked else None
     if masked is not None:
         trials.append(masked)
-    for tried, keywords in trials:
+    for tried, keywords in trials or [(probe, {})]:
         yield partial(_call, tried, keywords, True)
-    yield partial(_call, *trials[-1], False)
+    yield partial(_call, probe, {}, False)
 
 
 def _call(probe: Probe, keywords: dict[str, Any], training: bool) -> list[Tensor]:

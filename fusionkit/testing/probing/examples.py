@@ -178,9 +178,9 @@ def _tried(component: Component, choice: Choice, shapes: Sequence[TensorShape]) 
         given = [shape_of(sizes[1:]) for sizes in seen.shapes]
         output = given[0] if seen.single else Bundle(tuple((f"f{i}", shape) for i, shape in enumerate(given, 1)))
     outputs = dict(features_of(output)) or dict(members(output))
-    parameters = sum(parameter.numel() for parameter in seen.module.parameters())
     losses = tuple(name for name, _ in members(output) if is_loss(name))
-    return Example(component, choice.written, sources, dict(named), outputs, parameters, seen.multiply_adds, losses)
+    return Example(component, choice.written, sources, dict(named), outputs, seen.parameters, seen.multiply_adds,
+                   losses)
 
 
 def _output(component: Component, choice: Choice, named: Sequence[Named]) -> Shape | None:

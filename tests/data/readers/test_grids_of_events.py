@@ -67,6 +67,7 @@ def test_what_is_measured_is_scaled_by_training_cases_and_codes_are_not(tmp_path
     assert found.names == ("GCS=15", "HR", "GCS measured", "HR measured", "hours since GCS", "hours since HR")
     # A category that training has not seen is told of, and read nowhere.
     assert [warning.code for warning in cohort.warnings if "GCS=4" in warning.message] == ["unknown-category"]
+    assert (found.counts["read"], found.counts["unknown_variable"]) == (5, 1)
     batch = collate([cohort.dataset(cohort.rows, cohort.fit(cohort.split_rows("train")))[row] for row in range(3)])
     values = batch.inputs["ehr"].numpy()
     spread = np.std([80, 100, 90])
@@ -104,6 +105,7 @@ def test_steps_hold_what_was_measured_and_nothing_else(tmp_path: Path) -> None:
     equal = study(tmp_path, f"read: steps, window: [-4h, 0h], step: 2h, {names}", events, SERIES).gathered["ehr"]
     assert equal.arrays[0].tolist() == [[0, 0, 80, 0, 0, 1, 2], [0, 1, 90, 1, 1, 1, 4]]
     cut = study(tmp_path, f"read: steps, keep: 1, {names}", events, SERIES)
+    assert (cut.gathered["ehr"].counts["read"], cut.gathered["ehr"].counts["more_than_keep"]) == (3, 1)
     assert cut.gathered["ehr"].arrays[0][:, -1].tolist() == [2.5] and "steps-cut" in {w.code for w in cut.warnings}
 
 

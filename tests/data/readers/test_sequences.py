@@ -209,6 +209,21 @@ def test_values_out_of_their_range_are_told_of_by_share(tmp_path: Path) -> None:
     assert dropped.arrays[0][:, 2].max() == 4.6
 
 
+def test_what_is_read_and_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    labs = f"{LABS}a,4,rhythm,7\na,11,k,3\na,2.5,k,9999\nb,2,na,\nE,3,k,4\n"
+    names = "names: {k: {range: [0, 30]}, na: {}, lactat: {}}"
+    cohort = study(tmp_path, f"window: [-8h, 0h], {names}, outside: drop, after: drop, keep: 2", labs)
+    # Of a: -9 is before the window, of two at -7 the last stands. Of c: 5 is before it.
+    assert dict(cohort.gathered["labs"].counts) == {
+        "read": 3, "after_index": 1, "before_start": 0, "outside_window": 3, "same_time": 1, "blank": 1, "not_named": 2,
+        "out_of_range": 1, "unit_not_compared": 0, "of_other_cases": 1, "more_than_keep": 0, "unknown_variable": 0}
+    said = {warning.code: warning for warning in cohort.warnings}
+    assert said["variable-unmet"].message.endswith("no event of the table is of 'lactat', which 'names' has")
+    cut = study(tmp_path, "keep: 1").gathered["labs"].counts
+    assert (cut["read"], cut["more_than_keep"], cut["unknown_variable"]) == (4, 3, 1)
+    assert study(tmp_path, labs=STORED.replace("15,mmol/L", "15,g")).gathered["labs"].counts["unit_not_compared"] == 1
+
+
 def test_a_category_is_a_variable_of_its_own(tmp_path: Path) -> None:
     labs = "stay,hour,what,amount\na,1,rhythm,AF\na,2,k,4\nb,15,rhythm,sinus\nb,16,rhythm,AF\nd,9,rhythm,VT\n"
     cohort = study(tmp_path, "names: {k: {}, rhythm: {kind: category}}", labs)

@@ -99,7 +99,20 @@ def test_a_lacking_layer_a_pickled_file_and_half_precision(tmp_path: Path) -> No
                                                     if name.startswith("bert.")}
 
 
-@pytest.mark.parametrize("join", ["mean", "max"])
+def test_shards_that_the_library_wrote_are_one_network(tmp_path: Path) -> None:
+    theirs = folder_of("bert", tmp_path / "whole")
+    wanted = net({"folder": WeightsFolder.at(tmp_path / "whole")}).state_dict()
+    theirs.save_pretrained(tmp_path, max_shard_size="3KB")
+    shards = sorted(tmp_path.glob("model-*.safetensors"))
+    found = net({"folder": WeightsFolder.at(tmp_path)}).state_dict()
+    assert len(shards) > 3 and all(torch.equal(found[name], value) for name, value in wanted.items())
+    for lost in shards[1:3]:
+        lost.unlink()
+    with pytest.raises(GraphError, match=rf"lacks 2 of {len(shards)} shards: {shards[1].name}, {shards[2].name} "):
+        net({"folder": WeightsFolder.at(tmp_path)})
+
+
+@pytest.mark.parametrize("join", ["mean", "max", "tokens"])
 def test_windows_are_read_apart_and_joined(join: str) -> None:
     options: dict[str, Any] = {"config": {"model_type": "bert", **SMALL}}
     windowed = net({**options, "window": 4, "join": join, "chunk": 2}, tokens=150)
@@ -110,7 +123,13 @@ def test_windows_are_read_apart_and_joined(join: str) -> None:
         parts = [[plain(ids[row : row + 1, start : min(start + 4, count)])[0] for start in range(0, count, 4)]
                  for row, count in enumerate((11, 6))]
         wanted = [torch.stack(part).mean(0) if join == "mean" else torch.stack(part).amax(0) for part in parts]
+        one = windowed(ids[:, :3], valid[:, :3])
         alone = net({**options, "pool": "tokens"})(ids[:1, 4:8])
+    if join == "tokens":
+        assert found.shape == (3, 3, 12) and one.shape == (3, 1, 12) and not found[1, 2].any() and not found[2].any()
+        found = torch.cat([found[0], found[1, :2]])
+        assert torch.allclose(found, torch.cat([torch.stack(part) for part in parts]), atol=1e-6)
+        return
     assert torch.allclose(found[:2], torch.stack(wanted), atol=1e-6) and not found[2].any()
     assert torch.allclose(states[:1, 4:8], alone, atol=1e-6) and not states[~valid].any()
 

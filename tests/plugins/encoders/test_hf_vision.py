@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fusionkit_plugins.encoders.hf_vision import HfVision, HfVisionConfig
+from fusionkit_plugins.encoders.each_slice import EachSlice, EachSliceConfig
+from fusionkit_plugins.encoders.hf_vision import HfVision, HfVisionConfig, component
 from recorded import GOLDEN as RECORDED
 from torch import Tensor
 
-from fusionkit.api import ComponentError, Image
+from fusionkit.api import ComponentError, Image, Volume
+from fusionkit.components.inner import Inner
 from fusionkit.conversion.verification.case import Fixture
 from fusionkit.conversion.verification.reading import read_fixture
 
@@ -28,9 +30,9 @@ def net(case: Fixture, **options: Any) -> HfVision:
     return module.eval()
 
 
-def far(case: Fixture, name: str, found: Tensor) -> float:
-    """The largest error of a result, of those numbers that were kept."""
-    wanted = next(one for one in case.expected if one.entry == f"out_{name}")
+def far(case: Fixture, entry: str, found: Tensor) -> float:
+    """The largest error of a result or a gradient, of those numbers that were kept."""
+    wanted = next(one for one in case.expected if one.entry == entry)
     flat = found.detach().numpy().ravel()[:: wanted.stride or 1]
     return float(np.abs(flat - wanted.array.ravel()).max())
 
@@ -59,7 +61,43 @@ def test_results_are_those_that_the_library_recorded(name: str, options: dict[st
             tokens = part.flatten(2).transpose(1, 2)
             assert np.abs(tokens.numpy() - kept[wanted].array[:, -tokens.shape[1]:]).max() < 1e-5
         else:
-            assert far(case, wanted, part) < 1e-5
+            assert far(case, f"out_{wanted}", part) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["hf_vit", "hf_dinov2_reg", "hf_dinov3_vit", "hf_swin", "hf_convnext",
+                                  "hf_clip_vision"])
+def test_gradients_by_the_image_are_those_that_the_library_recorded(name: str) -> None:
+    """Of all results at once, also of the states before the first block and of class token and registers."""
+    case = read_fixture(GOLDEN / f"{name}.npz")
+    module = net(case, features="taps")
+    first: list[Tensor] = []
+    module.keep((), len(module.depths))[0].register_forward_pre_hook(lambda _, given: first.append(given[0]))
+    image = case.inputs[0].clone().requires_grad_()
+    found, states = module.run(image)
+    results = {"last": found.last_hidden_state, "pooler": found.get("pooler_output")}
+    total = torch.zeros(())
+    for place, result in enumerate(case.outputs):
+        shape = case.meta["output_shapes"][result]
+        part = results[result] if result in results else [*first, *states][int(result[-1])]
+        part = part.transpose(1, 2) if len(shape) == 4 and part.dim() == 3 else part
+        total = total + (part.reshape(shape) * case.cotangent(place, shape)).sum()
+    gradient, = torch.autograd.grad(total, image)
+    assert far(case, "grad_input0", gradient) < 1e-4
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 10])
+def test_slices_of_a_volume_and_their_gradient_are_those_that_were_recorded(chunk: int) -> None:
+    case = read_fixture(GOLDEN / "slices_vit.npz")
+    volume, total = case.inputs[0].clone().requires_grad_(), torch.zeros(())
+    for place, (result, pool) in enumerate((("tokens", "cls"), ("mean", "mean"))):
+        encoder = Inner.of(component, config=dict(case.meta["config"]), pool=pool, normalise="none")
+        module = EachSlice(EachSliceConfig(encoder=encoder, chunk=chunk), [Volume(volume.shape[1:])]).eval()
+        module.load_state_dict(module.adapt_weights(dict(case.parameters)))
+        found = module(volume)
+        assert far(case, f"out_{result}", found) < 1e-5
+        total = total + (found * case.cotangent(place, found.shape)).sum()
+    gradient, = torch.autograd.grad(total, volume)
+    assert far(case, "grad_input0", gradient) < 1e-4
 
 
 @pytest.mark.parametrize(("name", "before"), [("hf_vit", 1), ("hf_dinov2_reg", 3), ("hf_dinov3_vit", 3),

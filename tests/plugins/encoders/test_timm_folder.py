@@ -12,19 +12,22 @@ import pytest
 import timm
 import torch
 from fusionkit_plugins.encoders.timm import Timm, TimmConfig
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import fusionkit
+from fusionkit.cli.parser import main
 from fusionkit.components.config import ComponentError
 from fusionkit.conversion.verification.state_form import filled
 from fusionkit.errors import GraphError
 from fusionkit.network.folder import load
+from fusionkit.planning.weights_used import weights_used
 from fusionkit.pretrained.folder import WeightsFolder
 from fusionkit.shapes.layouts import Image
 
 NAME = "vit_small_patch14_reg4_dinov2"
 ARGUMENTS = {"img_size": 28, "patch_size": 7, "embed_dim": 24, "depth": 2, "num_heads": 3, "reg_tokens": 2,
              "no_embed_class": True}
+INDEX = "model.safetensors.index.json"
 ABOUT = {"mean": [0.5, 0.4, 0.3], "std": [0.25, 0.2, 0.3], "license": "mit"}
 
 
@@ -196,6 +199,57 @@ def test_a_missing_file_is_told_by_name(tmp_path: Path, leave: str, message: str
     (folder_of(tmp_path / "uni") / leave).unlink()
     with pytest.raises(GraphError, match=message):
         fusionkit.check(graph(tmp_path))
+
+
+def sharded(place: Path, **wrong: str) -> Path:
+    """The folder with its tensors in two files; `wrong` places one of them elsewhere."""
+    folder_of(place)
+    tensors = load_file(place / "model.safetensors")
+    (place / "model.safetensors").unlink()
+    placed = {name: f"{'ab'[number % 2]}.safetensors" for number, name in enumerate(tensors)}
+    for shard in ("a", "b"):
+        save_file({name: value for name, value in tensors.items() if placed[name][0] == shard},
+                  place / f"{shard}.safetensors")
+    (place / INDEX).write_text(json.dumps({"weight_map": placed | wrong}))
+    return place
+
+
+def test_shards_are_read_by_their_index_and_have_one_checksum(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                               ) -> None:
+    place, whole = sharded(tmp_path / "uni"), make(folder_of(tmp_path / "whole"))
+    digest = hashlib.sha256(b"".join((place / f"{name}.safetensors").read_bytes() for name in "ab")).hexdigest()
+    recipe = place / "recipe.yaml"
+    recipe.write_text(f"fusionkit-recipe: 1\nweights: {{sha256: {digest}}}\n")
+    assert torch.equal(make(place)(image()), whole(image()))
+    (used,) = weights_used(fusionkit.plan(graph(tmp_path)))
+    assert used.as_json()["sha256"] == digest
+    assert main(["weights", "show", str(place)]) == 0 and "shards       2" in capsys.readouterr().out
+    recipe.write_text(f"fusionkit-recipe: 1\nweights: {{file: {INDEX}, sha256: {digest[::-1]}}}\n")
+    with pytest.raises(GraphError, match=r"are not the 2 shards that its recipe describes .wrong-weights"):
+        make(place)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"cls_token": "../a.safetensors"}, r"places 'cls_token' in '\.\./a\.safetensors' .outside-folder"),
+    ({"cls_token": "c:\\a.safetensors"}, "outside-folder"), ({"cls_token": "/a.safetensors"}, "outside-folder"),
+    ({"cls_token": "a.bin"}, r"places 'cls_token' in 'a\.bin', which is no \.safetensors file"),
+    ({"cls_token": "c.safetensors"}, r"lacks 1 of 3 shards: c\.safetensors"),
+    ({"other": "a.safetensors"}, r"it lacks other, which 'model\.safetensors\.index\.json' places in it")])
+def test_an_index_that_is_wrong_is_refused(tmp_path: Path, wrong: dict[str, str], message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        make(sharded(tmp_path, **wrong))
+    (tmp_path / INDEX).write_text('{"weight_map": {}}')
+    with pytest.raises(GraphError, match="no 'weight_map'"):
+        make(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(Path, "symlink_to"), reason="no links here")
+def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    place = sharded(tmp_path / "graphs" / "uni")
+    (place / "b.safetensors").rename(tmp_path / "b.safetensors")
+    (place / "b.safetensors").symlink_to(tmp_path / "b.safetensors")
+    with pytest.raises(GraphError, match="outside-folder"):
+        fusionkit.build(graph(tmp_path / "graphs"))
 
 
 def test_a_pickled_file_is_not_read(tmp_path: Path) -> None:

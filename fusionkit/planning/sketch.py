@@ -1,0 +1,71 @@
+"""A graph as far as it can be understood: the text of a graph while somebody writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fusionkit.errors import Diagnostic, GraphError, in_file_order
+from fusionkit.graph.builder import from_tree
+from fusionkit.graph.nodes import Graph
+from fusionkit.planning.plan import Plan, Value
+from fusionkit.planning.resolve import resolve_partly
+from fusionkit.planning.shape_inference import Witness, infer_partly
+from fusionkit.registry.lookup import Registry
+from fusionkit.syntax.tree import Tree
+
+_OF_THE_WHOLE = frozenset({"leads-nowhere", "no-head", "unused-input", "unused-key"})
+"""Findings about a node or input whose shape is known all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A graph with what is known of it: every node as written, a plan of those whose shapes are known, every mistake.
+
+    `graph` has the readable parts of a graph with mistakes. `plan` lacks the inputs and nodes whose shapes are not
+    known: a mistake is in them or in what they depend on. Nothing can be built from it unless it is `complete`.
+    """
+
+    graph: Graph
+    plan: Plan
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the network can be built: without mistakes the plan is that of the whole graph."""
+        return not any(found.severity == "error" for found in self.diagnostics)
+
+    @property
+    def values(self) -> dict[str, tuple[Value, ...]]:
+        """What each input and node gives, without auxiliary losses; only those that are known."""
+        return {**{value.name: (value,) for value in self.plan.inputs},
+                **{node.name: node.features for node in self.plan.nodes}}
+
+    @property
+    def faulty(self) -> dict[str, list[Diagnostic]]:
+        """The mistakes of each node and input that has some."""
+        found: dict[str, list[Diagnostic]] = {}
+        for diagnostic in self.diagnostics:
+            if diagnostic.owner and diagnostic.severity == "error":
+                found.setdefault(diagnostic.owner.node, []).append(diagnostic)
+        return found
+
+
+def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None
+           ) -> Sketch:
+    """What is known of a graph; raises nothing that a graph can cause.
+
+    Mistakes in structure, ids, options and shapes are found together, those in shapes where nothing before them is
+    wrong. `witness` and `sizes` are those of `infer`.
+    """
+    found: list[Diagnostic] = []
+    try:
+        graph = from_tree(tree)
+    except GraphError as error:
+        graph = error.partial
+        found.extend(error.diagnostics)
+    resolved, more, _ = resolve_partly(graph, registry)
+    found.extend(more)
+    without = {each.owner.node for each in found if each.owner and each.code not in _OF_THE_WHOLE}
+    plan, clashes = infer_partly(resolved, witness, sizes, without)
+    return Sketch(graph, plan, tuple(in_file_order([*found, *clashes])))
