@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import io
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +148,9 @@ def main() -> None:
         run, data = args.run or (str(folder / "run"), str(folder / "data.yaml"))
         if not args.run:
             write_study(folder)
-            if command(["train", str(folder / "graph.yaml"), data, "-o", run, "--json"]):
-                sys.exit(1)
+            with redirect_stdout(io.StringIO()):
+                if command(["train", str(folder / "graph.yaml"), data, "-o", run]):
+                    sys.exit(1)
         if args.exported:
             fusionkit.export(run, folder / "exported", quiet=True)
             run = str(folder / "exported")
@@ -182,8 +185,8 @@ def measure(run: str, data: Path, clients: int, seconds: float) -> None:
     print(f"{len(took) / seconds:.0f} answers/s of {clients} clients in {seconds:g} s; `predict` of the whole table "
           f"{alone:.0f} cases/s\np50 {np.median(took) * 1e3:.0f} ms, p99 {np.quantile(took, 0.99) * 1e3:.0f} ms\n"
           f"wrong or mixed up: {sum(client.wrong for client in asking)}, sent away with 503: "
-          f"{sum(client.busy for client in asking)}\nmemory {before:.0f} MB, {after:.0f} MB at the end; exit code "
-          f"after SIGTERM {ended}")
+          f"{sum(client.busy for client in asking)}\nmemory {before:.0f} MB, {after:.0f} MB at the end; ended "
+          f"by signal {-ended} after answering")
 
 
 if __name__ == "__main__":
