@@ -32,7 +32,8 @@ _MOST_FILES, _MOST_FOLDERS = 20_000, 200
 class ColumnGuess:
     """What a column may be, and why; of files, `reader` and `path` are how an input reads them.
 
-    `blank` is the number of blank cells, `values` the different ones where they are classes or categories.
+    `blank` is the number of blank cells, `values` the different ones where they are classes or categories. `sample` is
+    one of the files.
     """
 
     column: str
@@ -42,6 +43,7 @@ class ColumnGuess:
     values: tuple[str, ...] = ()
     reader: str = ""
     path: str = ""
+    sample: Path | None = None
 
 
 def guess_columns(table: Table, folder: Path, id_column: str | None = None, target: str | None = None
@@ -79,17 +81,19 @@ def files_beside(folder: Path, ids: Sequence[str]) -> list[ColumnGuess]:
     for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))[
             :_MOST_FOLDERS]:
         counts: Counter[tuple[str, str]] = Counter()
+        samples: dict[tuple[str, str], Path] = {}
         for number, entry in enumerate(place.iterdir()):
             if number >= _MOST_FILES:
                 break
             ending, reader = _kind_of_file(entry)
             if reader and entry.name.removesuffix(ending) in wanted:
                 counts[ending, reader] += 1
+                samples.setdefault((ending, reader), entry)
         if counts:
             (ending, reader), count = counts.most_common(1)[0]
             why = f"{count} of {len(wanted)} cases have a file there"
             found[place.name] = ColumnGuess(place.name, "files", why, len(wanted) - count, (), reader,
-                                            f"{place.name}/{{id}}{ending}")
+                                            f"{place.name}/{{id}}{ending}", samples[ending, reader])
     return list(found.values())
 
 
@@ -159,12 +163,13 @@ def _files_guess(name: str, filled: Sequence[str], folder: Path, blank: int) -> 
     if not all("." in cell or "/" in cell for cell in filled[:20]):
         return None
     paths = [inside(folder, cell) for cell in filled[:50]]
-    kinds = {_kind_of_file(path)[1] for path in paths if path is not None and path.exists()}
-    there = sum(path is not None and path.exists() for path in paths)
+    present = [path for path in paths if path is not None and path.exists()]
+    there = len(present)
+    kinds = {_kind_of_file(path)[1] for path in present}
     if there < len(paths) / 2 or len(kinds) != 1 or kinds == {""}:
         return None
     why = f"its cells are paths, of which {there} of the first {len(paths)} exist"
-    return ColumnGuess(name, "files", why, blank, (), next(iter(kinds)), f"{{{name}}}")
+    return ColumnGuess(name, "files", why, blank, (), next(iter(kinds)), f"{{{name}}}", present[0])
 
 
 def _repeats(column: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fusionkit.data.array_guesses import ArrayGuess, array_guess
 from fusionkit.data.column_guesses import MOST_CLASSES, ColumnGuess, files_beside, guess_columns
 from fusionkit.data.table import Table, read_table
 from fusionkit.errors import DataError, Diagnostic, UserError, did_you_mean
@@ -89,6 +90,21 @@ class _Input:
     name: str
     guess: ColumnGuess | None
 
+    @property
+    def array(self) -> ArrayGuess | None:
+        """What its arrays are, None where it is of another kind of file."""
+        sample = self.guess.sample if self.guess is not None and self.guess.reader == "numpy" else None
+        return array_guess(sample) if sample is not None else None
+
+    @property
+    def layout(self) -> str:
+        """Its layout in the graph."""
+        if self.guess is None:
+            return "vector"
+        if self.array is not None:
+            return self.array.layout
+        return "image" if self.guess.reader == "image" else "volume"
+
 
 def _inputs(guesses: Sequence[ColumnGuess], target: str) -> list[_Input]:
     """The inputs: one table of all numbers and categories, and one for each column or folder of files."""
@@ -132,7 +148,7 @@ def _data_lines(cases: str, table: Table, guesses: Sequence[ColumnGuess], inputs
         yield f"split: {{folds: 5{chosen}, seed: 0}}  # no column says train and test: each case is tested once"
     yield "inputs:" if inputs else "inputs: {}  # no column looks like an input"
     for each in inputs:
-        yield from _table_lines(each.name, guesses) if each.guess is None else [_file_line(each.name, each.guess)]
+        yield from _table_lines(each.name, guesses) if each.guess is None else [_file_line(each, each.guess)]
     yield "targets:"
     yield f"  {_safe(target.column)}: {{column: {in_one_line(target.column)}}}  # {_comment(target.why)}"
     left = [guess for guess in guesses if guess.role == "left out"]
@@ -154,14 +170,16 @@ def _table_lines(name: str, guesses: Sequence[ColumnGuess]) -> Iterator[str]:
         yield "    fill: median  # some numbers are blank; indicator also tells the network which were"
 
 
-def _file_line(name: str, guess: ColumnGuess) -> str:
+def _file_line(each: _Input, guess: ColumnGuess) -> str:
     size = SIZES.get(guess.reader)
     # A blank cell of a path says that the case lacks the file; of a folder nothing does.
     lacking = guess.blank > 0 and guess.path != f"{{{guess.column}}}"
+    array = each.array
     options = {"read": guess.reader, "path": guess.path, **({"size": size} if size else {}),
+               **({"channels": array.channels} if array and array.channels != "first" else {}),
                **({"missing_ok": True} if lacking else {})}
-    more = "; the size is a start" if size else ""
-    return f"  {name}: {in_one_line(options)}  # {_comment(guess.why)}{more}"
+    more = "; the size is a start" if size else f"; {array.why}" if array else ""
+    return f"  {each.name}: {in_one_line(options)}  # {_comment(guess.why)}{more}"
 
 
 def _graph_lines(name: str, guesses: Sequence[ColumnGuess], inputs: Sequence[_Input]) -> Iterator[str]:
@@ -170,8 +188,8 @@ def _graph_lines(name: str, guesses: Sequence[ColumnGuess], inputs: Sequence[_In
                 "fusionkit: 1", f"name: {in_one_line(name or 'study')}", "inputs:")
     for each in inputs:
         optional = each.guess is not None and each.guess.blank > 0
-        layout = "vector" if each.guess is None else "image" if each.guess.reader == "image" else "volume"
-        entry = {layout: "auto" if layout != "vector" else ["auto"], **({"optional": True} if optional else {})}
+        entry: dict[str, Any] = {each.layout: ["auto"] if each.layout == "vector" else "auto"}
+        entry |= {"optional": True} if optional else {}
         yield f"  {each.name}: {in_one_line(entry)}" + (
             f"  # {each.guess.blank} cases lack it" if optional and each.guess else "  # sizes come from the data")
     yield "nodes:"
@@ -182,8 +200,8 @@ def _graph_lines(name: str, guesses: Sequence[ColumnGuess], inputs: Sequence[_In
         encoded.append(node)
         words = any(guess.role == "categorical" for guess in guesses)
         options: dict[str, Any]
-        use, options = (("encoder.conv", {"widths": [16, 32, 64]}) if each.guess is not None else
-                        ("encoder.embed", {"categories": "auto", "width": 32}) if words else
+        use, options = (("encoder.conv", {"widths": [16, 32, 64]}) if each.layout != "vector" else
+                        ("encoder.embed", {"categories": "auto", "width": 32}) if words and each.guess is None else
                         ("encoder.mlp", {"width": 32, "hidden": [64]}))
         yield f"  {node}: {in_one_line({'use': use, 'from': each.name, 'with': options})}"
     last = encoded[0] if encoded else ""

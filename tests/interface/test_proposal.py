@@ -13,6 +13,7 @@ from small_study import write_table
 from fusionkit.cli.parser import main
 from fusionkit.data.column_guesses import ColumnGuess, guess_columns
 from fusionkit.data.table import read_table
+from fusionkit.interface.proposal import propose
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import to_plain
 
@@ -81,6 +82,20 @@ def test_a_study_is_proposed_that_check_takes(tmp_path: Path, capsys: pytest.Cap
     text = (tmp_path / "data.yaml").read_text()
     assert "# 40 of 42 cases have a file there" in text and "#   lab: " in text
     assert main(["check", str(tmp_path / "graph.yaml"), "--data", str(tmp_path / "data.yaml")]) == 0
+
+
+@pytest.mark.parametrize(("shape", "layout", "channels"), [
+    ((11,), "vector", None), ((11, 13), "image", "none"), ((3, 11, 13), "image", None), ((11, 13, 3), "image", "last"),
+    ((7, 11, 13), "volume", "none"), ((2, 7, 11, 13), "volume", None), ((7, 11, 13, 2), "volume", "last")])
+def test_arrays_are_what_their_sizes_say(shape: tuple[int, ...], layout: str, channels: str | None, tmp_path: Path):
+    write_table(tmp_path / "cases.csv", cells())
+    (tmp_path / "maps").mkdir()
+    for row in range(ROWS):
+        np.save(tmp_path / "maps" / f"s{row}.npy", np.full(shape, row, np.float32))
+    assert propose(tmp_path / "cases.csv").good
+    data, graph = (to_plain(read_file(tmp_path / name)) for name in ("data.yaml", "graph.yaml"))
+    assert data["inputs"]["maps"].get("channels") == channels
+    assert graph["inputs"]["maps"] == {layout: ["auto"] if layout == "vector" else "auto"}
 
 
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
