@@ -26,6 +26,7 @@ AREAS = {
     "Training and runs": ("training", "runs", "inference", "evaluation"),
     "Networks and weights": ("network", "pretrained", "conversion"),
     "Export and serving": ("deployment", "serving"),
+    "Studio": ("studio", "records"),
     "Comparison": ("comparison",),
     "Reports": ("reporting",),
     "Explanation": ("explanation",),

@@ -9,7 +9,7 @@ import numpy as np
 
 from fusionkit.arrays import Floats
 from fusionkit.files import csv_text, write_text
-from fusionkit.inference.predict import HeadResult
+from fusionkit.inference.head_result import HeadResult
 
 WORST = "worst-cases.csv"
 MOST = 20

@@ -59,7 +59,7 @@ def _apart(scales: Sequence[float], one: Tensor, there: Tensor, other: Tensor, t
     # Weights of the cases: 1 / number for the first input, minus that for the second.
     share_n = torch.cat([there / there.sum().clamp(min=1), -(there_too / there_too.sum().clamp(min=1))])
     share_n = share_n.to(kernel_nn.dtype)
-    return share_n @ kernel_nn @ share_n
+    return (share_n @ kernel_nn * share_n).sum()
 
 
 component = Fusion("align_mmd", AlignMmdConfig, AlignMmd, rule="*features: B c -> same, loss_align_mmd: ()",

@@ -127,7 +127,7 @@ def test_an_evaluation_is_what_the_command_prints(study: Path, trained: TrainedR
     auroc = next(row for row in made.rows() if row["metric"] == "auroc")
     assert auroc == {"head": "result", "metric": "auroc", **printed["heads"]["result"]["metrics"]["auroc"]}
     assert {tuple(row["inputs"]) for row in made.missing_rows()} == {("left", "right"), ("left",), ("right",)}
-    assert made._repr_html_().count("<table>") == 3
+    assert made._repr_html_().count("<table>") == 4
 
 
 def test_groups_are_compared_and_written(study: Path, trained: TrainedRun, capsys: pytest.CaptureFixture[str]) -> None:
