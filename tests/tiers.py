@@ -26,8 +26,6 @@ FULL_ONLY = re.compile("|".join((
     # Each package is installed and imported by processes of its own.
     r"(^|/)test_packages\.py::test_a_broken_package_is_told\[(?!no hooks\])",
 )))
-GROWS = re.compile(r"(^|/)properties/test_(drawn|wrong)_graphs\.py::")
-"""Tests of both tiers: the full tier draws more graphs in them."""
 _LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -35,13 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options that choose a tier."""
     group = parser.getgroup("tiers")
     group.addoption("--full", action="store_true", help="run the full tier: every test")
-    group.addoption("--rest", action="store_true", help="run what the quick tier leaves out, and draw as many graphs "
-                                                        "as the full tier")
+    group.addoption("--rest", action="store_true", help="run what the quick tier leaves out")
 
 
 def is_full(config: pytest.Config) -> bool:
-    """Whether as many graphs are drawn as in the full tier."""
-    return bool(config.getoption("--full", False) or config.getoption("--rest", False))
+    """Whether as many graphs are drawn as in the full tier: `--rest` draws as many as the quick one."""
+    return bool(config.getoption("--full", False))
 
 
 def full_only(item: pytest.Item) -> bool:
@@ -54,8 +51,7 @@ def choose_tier(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--full") or any("::" in argument for argument in config.args):
         return
     rest = config.getoption("--rest")
-    kept = [item for item in items
-            if full_only(item) == rest or (rest and GROWS.search(item.nodeid))]
+    kept = [item for item in items if full_only(item) == rest]
     chosen = set(kept)
     left_out = [item for item in items if item not in chosen]
     if left_out:
