@@ -72,7 +72,10 @@ class _Program:
     def __init__(self, path: Path, record: Exported) -> None:
         import torch
 
-        self._module = torch.export.load(path).module()
+        from fusionkit.network.quiet_tracing import quiet
+
+        with quiet():  # older releases warn of their own buffers
+            self._module = torch.export.load(path).module()
         self._outputs = output_names(record)
 
     def run(self, given: Mapping[str, Array]) -> dict[str, Array]:
