@@ -116,7 +116,7 @@ class Placeholder(nn.Module):
         moved_Kn = torch.where(numbers_K.unsqueeze(1) > 0, centres_Kn.lerp(means_Kn, share), centres_Kn)
         self.centres.copy_(torch.where(some, moved_Kn, self.centres.flatten(1)).reshape(self.centres.shape))
         self.shares.lerp_(numbers_K / numbers_K.sum().clamp(min=1), share)
-        self.stand_in.copy_(self.centres[self.shares.argmax()])
+        self.stand_in.copy_(_at(self.centres, self.shares.argmax()))
         self.steps.add_(some)
 
     def _spread(self, rows_Bn: Tensor, present_B: Tensor) -> Tensor:
@@ -124,10 +124,15 @@ class Placeholder(nn.Module):
         gaps_B = present_B.to(rows_Bn.dtype).where(present_B, -1.0)
         chosen: list[Tensor] = []
         for _ in range(self.count):
-            chosen.append(rows_Bn[gaps_B.argmax()])
+            chosen.append(_at(rows_Bn, gaps_B.argmax()))
             squared_B = (rows_Bn - chosen[-1]).square().sum(1).where(present_B, -1.0)
             gaps_B = squared_B if len(chosen) == 1 else torch.minimum(gaps_B, squared_B)
         return torch.stack(chosen)
+
+
+def _at(values: Tensor, place: Tensor) -> Tensor:
+    """The row at a place, a tensor of one number: as an index it would be asked of the device."""
+    return values.index_select(0, place.reshape(1)).squeeze(0)
 
 
 component = Encoder("placeholder", PlaceholderConfig, Placeholder, absent="fill", category="missing modality",

@@ -114,7 +114,7 @@ class FlexMoE(nn.Module):
         tokens = [cut(x) for cut, x in zip(self.cut, filled, strict=True)]
         there_BM = present
         if there_BM is None:
-            there_BM = torch.ones(len(filled[0]), len(filled), dtype=torch.bool, device=filled[0].device)
+            there_BM = torch.ones(filled[0].shape[0], len(filled), dtype=torch.bool, device=filled[0].device)
         powers = 2 ** torch.arange(len(filled), device=there_BM.device)
         number_B = self.table[(there_BM * powers).sum(1)]
         valid_Bn = None
@@ -130,7 +130,7 @@ class FlexMoE(nn.Module):
             joined_Bnd, gatings = block(joined_Bnd, len(filled), valid_Bn)
             for place, gating in enumerate(gatings):
                 counted_B = there_BM[:, place] if self.bank is None else there_BM.any(1)
-                size = len(gating.shares) // len(number_B)
+                size = gating.shares.shape[0] // number_B.shape[0]
                 loss = loss + gate_loss(gating, number_B.repeat_interleave(size), counted_B.repeat_interleave(size),
                                         everyone)
         if valid_Bn is not None:
@@ -195,7 +195,7 @@ class _Block(nn.Module):
             assert self.feed is not None
             return tokens_Bnd + self.drop(self.feed(normed_Bnd)), []
         parts = [self.experts(part.flatten(0, 1)) for part in normed_Bnd.chunk(inputs, 1)]
-        told = torch.cat([mixed.unflatten(0, (len(tokens_Bnd), -1)) for mixed, _ in parts], 1)
+        told = torch.cat([mixed.unflatten(0, (tokens_Bnd.shape[0], -1)) for mixed, _ in parts], 1)
         return tokens_Bnd + self.drop(told), [gating for _, gating in parts]
 
 
@@ -289,6 +289,7 @@ def _replay(module: FlexMoE, inputs: Sequence[Tensor], case: Recorded) -> Mappin
 
 component = Fusion(
     "flexmoe", FlexMoEConfig, FlexMoE, rule="*features: B _ | *features: B n _", output=_output, absent="drop",
+    exceptions={"gradients: *gate.spread": "the noise of a gate is drawn in training alone"},
     category="mixture of experts", paper="arXiv:2410.08245", probes=Probes(values={"experts": [8, 11]}),
     reference={"release": Release(
         names=_NAMES, layout=_layout, read=_read, replay=_replay,

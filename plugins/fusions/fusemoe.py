@@ -92,7 +92,7 @@ class FuseMoE(nn.Module):
                ) -> tuple[Tensor, Tensor, list[Gating]]:
         """The features, the loss, and what each router decided; `noise` is given to the routers, for reports."""
         filled = fill_absent(features, present)
-        everyone = torch.ones(len(filled[0]), len(filled), dtype=torch.bool, device=filled[0].device)
+        everyone = torch.ones(filled[0].shape[0], len(filled), dtype=torch.bool, device=filled[0].device)
         there_BM = everyone if present is None else present
         columns = list(there_BM.unbind(1))
         if self.config.routing == "joint":

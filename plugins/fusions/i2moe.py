@@ -124,7 +124,7 @@ class I2MoE(nn.Module):
     def interactions(self, filled: Sequence[Tensor], present: Tensor | None, scores_BEk: Tensor, draw: Draw) -> Tensor:
         """The loss of each expert, (E,), over rows that have the inputs which are replaced."""
         count = len(filled)
-        everyone = torch.ones(len(filled[0]), count, dtype=torch.bool, device=filled[0].device)
+        everyone = torch.ones(filled[0].shape[0], count, dtype=torch.bool, device=filled[0].device)
         columns = (everyone if present is None else present).unbind(1)
         losses = []
         for number, expert in enumerate(self.experts):

@@ -97,7 +97,7 @@ class M3Care(Fitted):
         filled = fill_absent(features, present)
         given = present
         if given is None:
-            given = torch.ones(len(filled[0]), len(filled), dtype=torch.bool, device=filled[0].device)
+            given = torch.ones(filled[0].shape[0], len(filled), dtype=torch.bool, device=filled[0].device)
         similar_BQ = self.similarity(filled, given)
         completed = []
         for place, x in enumerate(filled):

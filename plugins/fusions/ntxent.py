@@ -58,7 +58,7 @@ class Views(CaseComparison):
         """The loss."""
         directions = [F.normalize(at_least_single(x), dim=1) for x in features]
         if present is None:
-            present = torch.ones(len(directions[0]), len(directions), dtype=torch.bool, device=directions[0].device)
+            present = torch.ones(directions[0].shape[0], len(directions), dtype=torch.bool, device=directions[0].device)
         columns, losses, counts = present.unbind(1), [], []
         for a, b in combinations(range(len(directions)), 2):
             both_B = columns[a] & columns[b]
@@ -69,8 +69,8 @@ class Views(CaseComparison):
 
 def _contrast(one_Bw: Tensor, other_Bw: Tensor, both_B: Tensor, temperature: float) -> Tensor:
     views_nw, there_n = torch.cat([one_Bw, other_Bw]), torch.cat([both_B, both_B])
-    place_n = torch.arange(len(views_nw), device=views_nw.device)
-    partner_n = place_n.roll(len(one_Bw))
+    place_n = torch.arange(views_nw.shape[0], device=views_nw.device)
+    partner_n = place_n.roll(one_Bw.shape[0])
     # The partner stays, so that no row is an empty sum.
     kept_nn = (there_n & (place_n.unsqueeze(1) != place_n)) | (partner_n.unsqueeze(1) == place_n)
     scores_nn = (views_nw @ views_nw.T / temperature).where(kept_nn, float("-inf"))
