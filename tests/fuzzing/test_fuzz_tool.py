@@ -157,7 +157,7 @@ def test_every_file_that_images_start_from_is_sound(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "cases"), [("graphs", 13), ("tables", 17), ("images", 79), ("runs", 5)])
+@pytest.mark.parametrize(("kind", "cases"), [("graphs", 23), ("tables", 17), ("images", 79), ("runs", 5)])
 def test_fusionkit_holds_for_some_seconds(kind: str, cases: int, tmp_path: Path) -> None:
     with Session(kind, tool.KINDS[kind], 1, tmp_path / "escapes", tmp_path, told=lambda line: None) as made:
         made.run(range(cases))
