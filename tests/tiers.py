@@ -1,5 +1,7 @@
 """The two tiers of the tests: `pytest` runs the quick one, `pytest --full` all, `--rest` what the quick one lacks.
 
+`--rest` leaves out `BY_HAND`.
+
 A test is of the full tier alone when it is marked as slow or is listed here. Naming a test by its id, as in
 `pytest tests/test_wheel.py::test_it`, always runs it.
 """
@@ -26,6 +28,16 @@ FULL_ONLY = re.compile("|".join((
     # Each package is installed and imported by processes of its own.
     r"(^|/)test_packages\.py::test_a_broken_package_is_told\[(?!no hooks\])",
 )))
+BY_HAND = re.compile("|".join((
+    # What PyTorch's tracers make of each component, and its waits: graphs are exported and watched as well.
+    r"(^|/)test_contract\.py::test_a_component_holds_to_the_contract\[.*: (compile|onnx|waits)\]",
+    r"(^|/)test_device_graphs\.py::", r"(^|/)test_third_party\.py::", r"(^|/)test_phantom_scenarios\.py::",
+    r"(^|/)test_demonstration\.py::test_(organs_small|phantom_small)",
+    r"(^|/)test_fresh_environment\.py::test_they_are_listed",
+    # Two processes train; the same is tested in one process, and in two by test_distributed.py.
+    r"(^|/)test_(ogm|step_losses|fitting|settling|training_method|balancing_methods|shared_training)\.py::",
+)))
+"""Tests of the full tier that `--rest` leaves out, and says so: with them `.ci/run` takes longer than 40 minutes."""
 _LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -51,13 +63,14 @@ def choose_tier(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--full") or any("::" in argument for argument in config.args):
         return
     rest = config.getoption("--rest")
-    kept = [item for item in items if full_only(item) == rest]
+    kept = [item for item in items
+            if full_only(item) == rest and not (rest and BY_HAND.search(item.nodeid))]
     chosen = set(kept)
     left_out = [item for item in items if item not in chosen]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
-    count = 0 if rest else len(left_out)
+    count = sum(full_only(item) for item in left_out)
     config.stash[_LEFT_OUT] = count
     if hasattr(config, "workeroutput"):
         config.workeroutput["left_out"] = count
