@@ -1,14 +1,15 @@
 # Serves a network on the CPU. Build the wheel first: `python -m build --wheel`; see docs/deploy.md.
 #
-#     docker build -t fusionkit .
+#     docker build -t fusionkit --build-arg TORCH_INDEX=URL .
 #     docker run --rm --read-only --tmpfs /tmp --tmpfs /dev/shm:size=2g -p 127.0.0.1:8000:8000 \
 #         -e FUSIONKIT_TOKEN -v "$PWD/exported:/network:ro" fusionkit
 FROM python:3.12-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 MPLCONFIGDIR=/tmp
 COPY dist/*.whl /wheels/
-# torch from its index for the CPU, a tenth of the size of the build for GPUs.
-RUN python -m pip install --extra-index-url https://download.pytorch.org/whl/cpu "torch>=2.10" \
+# Where PyTorch's builds for the CPU are: a tenth of the size of those for GPUs, which come without it.
+ARG TORCH_INDEX=
+RUN python -m pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "torch>=2.10" \
     && python -m pip install "$(ls /wheels/fusionkit-*.whl)[serve,export,dicom,nifti]" \
     && rm -r /wheels \
     && useradd --create-home --uid 10001 fusionkit
