@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,13 +15,14 @@ from fusionkit.data.numbers import PLAIN, NumberFormat, is_finite, kind_of
 from fusionkit.data.table import Table
 from fusionkit.files import inside
 
-Role = Literal["id", "patient", "split", "target", "numeric", "categorical", "files", "left out"]
+Role = Literal["id", "patient", "date", "site", "split", "target", "numeric", "categorical", "files", "left out"]
 READERS = {".nii.gz": "nifti", ".nii": "nifti", ".nrrd": "nrrd", ".mha": "mha", ".npy": "numpy", ".png": "image",
            ".jpg": "image", ".jpeg": "image", ".tif": "image", ".tiff": "image"}
 """The reader of a file by the end of its name; a folder with .dcm files is read by `dicom`."""
 MOST_CATEGORIES, MOST_CLASSES = 12, 10
 _ID = re.compile(r"(^|_)(id|case|scan|study|exam|accession|name|number|no|nr|key|uid)($|_)")
 _SPLIT = re.compile(r"split|partition|subset|^set$|^part$|fold")
+_SITE = re.compile(r"(^|_)(site|hospital|cent(er|re)|institution|clinic)(_?(id|no|nr|name|code))?$")
 _PARTS = {"train", "training", "validation", "val", "test"}
 _TARGETS = ("target", "label", "outcome", "diagnosis", "class", "subtype", "type", "grade", "stage", "response",
             "result", "death", "died", "event", "malignan", "disease", "finding")
@@ -48,7 +49,8 @@ class ColumnGuess:
 
 def guess_columns(table: Table, folder: Path, id_column: str | None = None, target: str | None = None
                   ) -> list[ColumnGuess]:
-    """A guess for each column, in the order of the table; at most one is `id`, `patient`, `split` and `target` each.
+    """A guess for each column, in the order of the table; at most one is `id`, `patient`, `date`, `site`, `split` and
+    `target` each.
 
     `folder` is that of the table, in which files are looked for; `id_column` and `target` are what the user says.
     """
@@ -66,12 +68,25 @@ def guess_columns(table: Table, folder: Path, id_column: str | None = None, targ
                   and set(map(str.lower, cells[name])) <= _PARTS), None)
     if split is not None:
         found[split] = ColumnGuess(split, "split", "its cells are " + ", ".join(sorted(set(cells[split]))))
+    for name in rest:
+        filled = [cell for cell in cells[name] if cell]
+        if name not in found and "site" not in _roles(found) and _SITE.search(name.lower()) and 2 <= len(
+                set(filled)) <= len(table) / 3:
+            found[name] = ColumnGuess(name, "site", f"it is called so, with {len(set(filled))} values; no network is "
+                                      "given it", _blank(cells[name]))
+        elif name not in found and "date" not in _roles(found) and len(set(filled)) > 1 and all(map(is_date, filled)):
+            found[name] = ColumnGuess(name, "date", "it holds dates; no network is given it. As an input "
+                                      f"'date: {{{name}: {{since: 2000-01-01}}}}' counts days", _blank(cells[name]))
     label = target or _target_of({name: cells[name] for name in rest if name not in found})
     if label is not None:
         values = tuple(sorted(set(cells[label]) - {""}))
         why = "you say so" if target else f"it is the likeliest by its name or place, with {len(values)} values"
         found[label] = ColumnGuess(label, "target", why, _blank(cells[label]), values)
     return [found.get(name) or _input_guess(name, column, folder, len(table)) for name, column in cells.items()]
+
+
+def _roles(found: Mapping[str, ColumnGuess]) -> set[Role]:
+    return {guess.role for guess in found.values()}
 
 
 def files_beside(folder: Path, ids: Sequence[str]) -> list[ColumnGuess]:

@@ -135,7 +135,7 @@ def _data_lines(cases: str, table: Table, guesses: Sequence[ColumnGuess], inputs
     by_role = {guess.role: guess for guess in guesses}
     yield from ("# Proposed from the table; each guess has its reason. Read it through, above all the target and the "
                 "split.", "fusionkit-data: 1", f"cases: {in_one_line(cases)}")
-    for role in ("id", "patient"):
+    for role in ("id", "patient", "date", "site"):
         if role in by_role:
             yield f"{role}: {in_one_line(by_role[role].column)}  # {_comment(by_role[role].why)}"
     if "patient" not in by_role:

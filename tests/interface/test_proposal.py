@@ -42,7 +42,7 @@ def test_what_each_column_is_taken_for(tmp_path: Path):
     found = guesses(tmp_path, cells())
     assert {name: each.role for name, each in found.items()} == {
         "scan": "id", "patient_id": "patient", "age": "numeric", "sex": "categorical", "crp": "numeric",
-        "site": "left out", "code": "categorical", "visit": "left out", "note": "left out", "lab": "left out",
+        "site": "left out", "code": "categorical", "visit": "date", "note": "left out", "lab": "left out",
         "subtype": "target"}
     assert all(each.why for each in found.values()) and "'<0.6'" in found["lab"].why
 
@@ -50,6 +50,8 @@ def test_what_each_column_is_taken_for(tmp_path: Path):
 @pytest.mark.parametrize(("name", "column", "role"), [
     ("split", ["train", "test", "val"], "split"), ("split", ["train", "later", "test"], "categorical"),
     ("grade", [1, 2, 3], "target"), ("exam_number", range(7001, 7001 + ROWS), "left out"),
+    ("hospital", ["north", "south", "west"], "site"), ("centre_id", [4, 7], "site"),
+    ("seen", ["2023-01-02", "2023-02-03"], "left out"),
     ("weight", [82.5, 70.25, 91.0], "numeric"), ("mrn", range(ROWS), "numeric"), ("empty", [""], "left out")])
 def test_a_column_more(tmp_path: Path, name: str, column: Sequence[object], role: str):
     rows = cells(**{name: [column[row % len(column)] for row in range(ROWS)]})
@@ -74,6 +76,7 @@ def test_a_study_is_proposed_that_check_takes(tmp_path: Path, capsys: pytest.Cap
     data, graph = (to_plain(read_file(tmp_path / name)) for name in ("data.yaml", "graph.yaml"))
     assert data["split"] == {"folds": 5, "stratify": "subtype", "seed": 0}
     assert (data["id"], data["patient"], data["targets"]) == ("scan", "patient_id", {"subtype": {"column": "subtype"}})
+    assert data["date"] == "visit" and "site" not in data
     assert data["inputs"] == {
         "table": {"read": "columns", "numeric": ["age", "crp"], "categorical": ["sex", "code"], "fill": "median"},
         "ct": {"read": "numpy", "path": "ct/{scan}.npy", "missing_ok": True}}
