@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN = "FUSIONKIT_TOKEN"  # noqa: S105 - the name of the variable that holds it
 _SHORTEST = 16
-_NEEDS = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
 
 
 class ExportedEngine:
@@ -77,9 +76,8 @@ def application(run: str | PathLike[str], *, limits: RequestLimits | None = None
 
     Raises: GraphError with `missing-package` or `not-served`, and what opening the network raises.
     """
-    missing = [name for module, name in _NEEDS.items() if find_spec(module) is None]
-    if missing:
-        raise GraphError(Diagnostic("missing-package", f"{missing[0]} is not installed", why="it answers requests",
+    if find_spec("python_multipart") is None:
+        raise GraphError(Diagnostic("missing-package", "python-multipart is not installed", why="it reads requests",
                                     fix=pip_install("fusionkit[serve]")))
     from fusionkit.serving import app
 

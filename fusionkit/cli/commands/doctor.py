@@ -15,8 +15,8 @@ from fusionkit.interface.console import Console
 
 SUMMARY = "Report whether this installation works and what it can use."
 _EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti",
-           "onnxruntime": "export", "optuna": "tune", "pyarrow": "parquet", "starlette": "serve",
-           "python-calamine": "excel", "pylibjpeg": "dicom", "python-gdcm": "dicom"}
+           "onnxruntime": "export", "optuna": "tune", "pyarrow": "parquet",
+           "python-calamine": "excel", "python-multipart": "serve", "pylibjpeg": "dicom", "python-gdcm": "dicom"}
 
 
 @dataclass(frozen=True)
