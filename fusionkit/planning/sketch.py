@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fusionkit.errors import Diagnostic, GraphError, in_file_order
 from fusionkit.graph.builder import from_tree
@@ -22,6 +22,8 @@ _OF_THE_WHOLE = frozenset({"leads-nowhere", "no-head", "unused-input", "unused-k
 class Sketch:
     """A graph with what is known of it: every node as written, a plan of those whose shapes are known, every mistake.
 
+    A size that is left to the data is no mistake of the text: a warning, with nodes whose shapes are not known.
+
     `graph` has the readable parts of a graph with mistakes. `plan` lacks the inputs and nodes whose shapes are not
     known: a mistake is in them or in what they depend on. Nothing can be built from it unless it is `complete`.
     """
@@ -32,8 +34,9 @@ class Sketch:
 
     @property
     def complete(self) -> bool:
-        """Whether the network can be built: without mistakes the plan is that of the whole graph."""
-        return not any(found.severity == "error" for found in self.diagnostics)
+        """Whether the network can be built: there is no mistake, and the plan is that of the whole graph."""
+        return len(self.plan.nodes) == len(self.graph.nodes) and not any(
+            found.severity == "error" for found in self.diagnostics)
 
     @property
     def values(self) -> dict[str, tuple[Value, ...]]:
@@ -68,4 +71,9 @@ def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str,
     found.extend(more)
     without = {each.owner.node for each in found if each.owner and each.code not in _OF_THE_WHOLE}
     plan, clashes = infer_partly(resolved, witness, sizes, without)
+    clashes = [_left_to_data(each) if each.code == "auto-size" and sizes is None else each for each in clashes]
     return Sketch(graph, plan, tuple(in_file_order([*found, *clashes])))
+
+
+def _left_to_data(found: Diagnostic) -> Diagnostic:
+    return replace(found, severity="warning", fix="`fusionkit check GRAPH --data DATA` takes it from the data")

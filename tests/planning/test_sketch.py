@@ -86,6 +86,15 @@ def measured_fault(made: Sketch) -> bool:
     return True
 
 
+def test_a_size_that_is_left_to_the_data_is_no_mistake_of_the_text():
+    made = sketched("fusionkit: 1\ninputs: {lab: {vector: [auto]}}\nnodes:\n  seen: {use: encoder.mlp, from: lab}\n"
+                    "  kind: {use: head.classify, from: seen, with: {classes: [a, b]}}\n")
+    (found,) = made.diagnostics
+    assert (found.code, found.severity, found.owner) == ("auto-size", "warning", Owner("lab"))
+    assert "fusionkit check" in (found.fix or "") and not made.faulty
+    assert not made.complete and not made.plan.nodes
+
+
 def test_the_memo_says_what_was_measured_without_running_anything_twice(monkeypatch: pytest.MonkeyPatch):
     runs: list[str] = []
 
