@@ -162,7 +162,8 @@ class WeightsFolder:
         files = self.weights()
         change = adapt or getattr(module, "adapt_weights", None)
         tensors = read_files(files, self.span)
-        load_into(module, change(tensors) if change else tensors, f"the network of {self.name!r}", self.span)
+        load_into(module, change(tensors) if change else tensors, f"the network of {self.name!r}", self.span,
+                  "take the files of the folder from one release: weights and the description of their network")
 
     def without_fetching(self) -> Self:
         """The folder where a file of a run sets the weights."""
