@@ -16,7 +16,7 @@ from fusionkit.arrays import Floats
 from fusionkit.comparison.candidates import Candidate, ComparisonPlan
 from fusionkit.comparison.shared_training import Reuse, RunPaths, SharedTrainer
 from fusionkit.comparison.splits import narrowed
-from fusionkit.comparison.tuning import Tuner
+from fusionkit.comparison.tuning import ChosenSettings, Tuner
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import RunError
 from fusionkit.files import read_json, replacing, write_json
@@ -27,7 +27,7 @@ from fusionkit.runs.folder import RUN
 from fusionkit.runs.job import Precomputed, Reporter, parts_of
 from fusionkit.runs.results import detailed
 from fusionkit.runs.setup import Setup
-from fusionkit.runs.train import train
+from fusionkit.runs.train import train, train_networks
 from fusionkit.training.result import HISTORY, read_history
 from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interrupted
@@ -83,12 +83,26 @@ def units_of(comparison: ComparisonPlan, cohorts: Sequence[Cohort]) -> list[Unit
     made = []
     for repeat, cohort in enumerate(cohorts):
         settings = settings_of(comparison, repeat)
-        folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
-        for fold in folds:
+        for fold in folds_of(cohort, settings):
             parts = parts_of(Setup(comparison.reference.plan, cohort), settings, fold)
             left_out = cohort.division.names[fold] if cohort.division.names and fold is not None else None
             made.append(Unit(repeat, fold, parts.train, parts.test, left_out))
     return made
+
+
+def folds_of(cohort: Cohort, settings: TrainingSettings) -> Sequence[int | None]:
+    """The folds that are trained: all of them, or the one that is chosen; None for a split without folds."""
+    return [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
+
+
+def repeat_folder(folder: Path, candidate: Candidate, repeat: int) -> Path:
+    """Where a comparison keeps one repeat of a candidate."""
+    return folder / RUNS / candidate.folder / f"repeat-{repeat + 1}"
+
+
+def fold_folder(folder: Path, settings: TrainingSettings, fold: int | None) -> Path:
+    """Where a repeat keeps the run of one fold."""
+    return folder if settings.fold is not None or fold is None else folder / f"fold-{fold}"
 
 
 def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
@@ -126,27 +140,31 @@ def finished(folder: Path, comparison: ComparisonPlan) -> int:
 
 def train_all(
     comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, *,
-    reuse: Reuse = "auto", tuner: Tuner | None = None
+    reuse: Reuse = "auto", tuner: Tuner | None = None, given_up: Mapping[str, str] | None = None
 ) -> TrainedCandidates:
     """Train every candidate, repeat by repeat: in lockstep if they share frozen nodes, else one after the other.
 
     A candidate whose training fails is left out, except the reference. With a `tuner` each fold has settings of its
-    own, chosen on its training cases, and nothing is shared.
+    own, chosen on its training cases, and nothing is shared. `given_up` are candidates that failed in jobs, with the
+    reason: they are not tried again, and all that did not fail has finished.
     Raises: Interrupted if stopped, after saving: the same call resumes; RunError if the reference fails.
     """
     outcomes: dict[str, tuple[RepeatOutputs, ...]] = {}
-    failed: dict[str, str] = {}
-    given = {} if tuner else _train_shared(comparison, cohorts, folder, data, reporter, reuse=reuse)
+    failed: dict[str, str] = dict(given_up or {})
+    given = {} if tuner or given_up is not None else _train_shared(comparison, cohorts, folder, data, reporter,
+                                                                   reuse=reuse)
     for number, candidate in enumerate(comparison.candidates):
+        if candidate.name in failed:
+            continue
         place = f"{candidate.name} ({number + 1} of {len(comparison.candidates)})"
         done: list[RepeatOutputs] = []
         try:
             for repeat, cohort in enumerate(cohorts):
-                own = folder / RUNS / candidate.folder / f"repeat-{repeat + 1}"
+                own = repeat_folder(folder, candidate, repeat)
                 repeats = f", repeat {repeat + 1} of {len(cohorts)}" if len(cohorts) > 1 else ""
                 named = CandidateReporter(reporter, place + repeats)
-                done.append(_trained(candidate, comparison, cohort, repeat, own, data=data, reporter=named,
-                                     given=given.get((candidate.name, repeat)), tuner=tuner))
+                done.append(trained(candidate, comparison, cohort, repeat, own, data=data, reporter=named,
+                                    given=given.get((candidate.name, repeat)), tuner=tuner))
         except Interrupted as stopped:
             raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to "
                               "continue") from None
@@ -168,11 +186,11 @@ def _train_shared(
     found: dict[tuple[str, int], dict[int | None, Precomputed]] = {}
     for repeat, cohort in enumerate(cohorts):
         settings = settings_of(comparison, repeat)
-        own = {each.name: folder / RUNS / each.folder / f"repeat-{repeat + 1}" for each in comparison.candidates}
-        folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
+        own = {each.name: repeat_folder(folder, each, repeat) for each in comparison.candidates}
+        folds = folds_of(cohort, settings)
         for fold in folds:
-            runs = {name: path if settings.fold is not None or fold is None else path / f"fold-{fold}"
-                    for name, path in own.items() if not (path / OUTCOME).is_file()}
+            runs = {name: fold_folder(path, settings, fold) for name, path in own.items()
+                    if not (path / OUTCOME).is_file()}
             place = RunPaths({name: path for name, path in runs.items() if not (path / RUN).is_file()}, folder, data)
             label = ", ".join([*([f"repeat {repeat + 1} of {len(cohorts)}"] if len(cohorts) > 1 else []),
                                *([f"fold {fold + 1} of {len(folds)}"] if fold is not None else [])]) or "all candidates"
@@ -207,10 +225,36 @@ class CandidateReporter:
         return self.inner.progress(f"{self.place}{self.fold}: {label}")
 
 
-def _trained(
+def train_split(
+    candidate: Candidate, comparison: ComparisonPlan, cohort: Cohort, place: tuple[int, int | None], folder: Path, *,
+    data: Path, reporter: CandidateReporter, given: Precomputed | None, tuner: Tuner | None,
+) -> None:
+    """Train and save the networks of one candidate on one split, a repeat and a fold; `trained` completes the repeat.
+
+    Raises: Interrupted and RunError as `train` does.
+    """
+    repeat, fold = place
+    settings = settings_of(comparison, repeat)
+    if (folder / OUTCOME).is_file() or (fold_folder(folder, settings, fold) / RUN).is_file():
+        return
+    own = narrowed(cohort, candidate.inputs)
+    if tuner is None:
+        setup = Setup(candidate.plan, own, comparison.registry)
+        train_networks(setup, settings, folder, fold, data=data, reporter=reporter, given=given)
+        return
+    chosen, where = _chosen(candidate, cohort, settings, place, folder, reporter=reporter, tuner=tuner)
+    train_networks(Setup(chosen.plan, own, comparison.registry), chosen.settings.model_copy(update={"fold": fold}),
+                   where, fold, data=data, reporter=reporter)
+
+
+def trained(
     candidate: Candidate, comparison: ComparisonPlan, cohort: Cohort, repeat: int, folder: Path, *, data: Path,
     reporter: CandidateReporter, given: Mapping[int | None, Precomputed] | None, tuner: Tuner | None,
 ) -> RepeatOutputs:
+    """The outputs of one repeat of a candidate, of which what has not been trained yet is trained now.
+
+    Raises: Interrupted and RunError as `train` does.
+    """
     kept = _read(folder / OUTCOME, comparison.heads)
     if kept is not None:
         reporter.inner.line(f"{reporter.place}: already trained")
@@ -236,15 +280,10 @@ def _tuned(
 ) -> RepeatOutputs:
     """Choose the settings of every fold on its training cases, train with them on all of these, predict the test."""
     settings = settings_of(comparison, repeat)
-    folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else list(range(cohort.fold_count))
     parts: dict[str, list[HeadOutputs]] = {name: [] for name in comparison.heads}
     records = []
-    for fold in folds:
-        learned = cohort.split_rows("train") if fold is None else cohort.fold(fold)[0]
-        where = folder if fold is None else folder / f"fold-{fold}"
-        label = reporter.place if fold is None else f"{reporter.place}, fold {fold + 1} of {len(folds)}"
-        chosen = tuner.chosen(candidate, cohort, learned, settings, folder=folder / TUNING / where.name,
-                              place=(repeat, fold or 0), label=label)
+    for fold in folds_of(cohort, settings):
+        chosen, where = _chosen(candidate, cohort, settings, (repeat, fold), folder, reporter=reporter, tuner=tuner)
         setup = Setup(chosen.plan, narrowed(cohort, candidate.inputs), comparison.registry)
         made = train(setup, chosen.settings.model_copy(update={"fold": fold}), where, data=data, resume=True,
                      reporter=reporter, plots=False)
@@ -255,6 +294,19 @@ def _tuned(
     write_json(folder / f"{TUNING}.json", records)
     return RepeatOutputs({name: joined(outputs) for name, outputs in parts.items()},
                          _seconds(folder) + sum(record["seconds"] for record in records))
+
+
+def _chosen(
+    candidate: Candidate, cohort: Cohort, settings: TrainingSettings, place: tuple[int, int | None], folder: Path, *,
+    reporter: CandidateReporter, tuner: Tuner,
+) -> tuple[ChosenSettings, Path]:
+    """What a search chooses on the training cases of one split, and the folder of the run with it."""
+    repeat, fold = place
+    learned = cohort.split_rows("train") if fold is None else cohort.fold(fold)[0]
+    where = folder if fold is None else folder / f"fold-{fold}"
+    label = reporter.place if fold is None else f"{reporter.place}, fold {fold + 1} of {cohort.fold_count}"
+    return tuner.chosen(candidate, cohort, learned, settings, folder=folder / TUNING / where.name,
+                        place=(repeat, fold or 0), label=label), where
 
 
 def tuning_records(folder: Path, comparison: ComparisonPlan) -> dict[str, list[dict[str, Any]]]:

@@ -11,20 +11,24 @@ from typing import Any, Unpack, get_args
 
 from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
-from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
+from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.claim import Claim, check_unit, claim_of
 from fusionkit.comparison.html_report import as_html
+from fusionkit.comparison.jobs.claims import Claims
+from fusionkit.comparison.jobs.launch import check_jobs, run_jobs
+from fusionkit.comparison.jobs.request import Request
+from fusionkit.comparison.jobs.work import JOBS, sharing_of, work_units
 from fusionkit.comparison.manifest import claim_comparison, declare
 from fusionkit.comparison.rank_plot import draw_ranks
 from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidates
-from fusionkit.comparison.shared_training import Reuse, ways_taken
+from fusionkit.comparison.shared_training import Reuse, SharedTrainer, ways_taken
 from fusionkit.comparison.simple_rows import CONSTANT, without_networks
-from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tables import ComparisonResult
 from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, finished, train_all, tuning_records, units_of
 from fusionkit.comparison.tuning import Tuner, tuning_of
 from fusionkit.components.component import Component
-from fusionkit.errors import Diagnostic, UserError
+from fusionkit.data.loading import Cohort
+from fusionkit.errors import DataError, Diagnostic, RunError, UserError
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.files import write_text
 from fusionkit.interface.console import Console, console_for
@@ -89,6 +93,7 @@ def compare(
     inner: str = "holdout",
     metric: str | None = None,
     reuse: Reuse = "auto",
+    jobs: int = 1,
     baselines: bool = True,
     tabicl: str | Path | None = None,
     memory: int = pretrained.MEMORY,
@@ -106,24 +111,31 @@ def compare(
     The options are those of `fusionkit compare`, whose `--with` is `candidates` here, as in
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
-    `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `quiet`
-    hides notes and progress; `console` is where they are shown. Repeating the call resumes from the folder.
+    `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `jobs`
+    above 1 trains in as many processes. `quiet` hides notes and progress; `console` is where they are shown. Repeating
+    the call resumes from the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, seeds, reuse)
+    check_jobs(jobs)
+    if jobs > 1 and components:
+        raise UserError(Diagnostic("bad-argument", "jobs do not know components that are given as objects",
+                                   why="they are other processes",
+                                   fix="give the file of the components: plugins=[...]"))
     asked, tuning = claim_of(margin, claim), tuning_of(tune, inner)
     weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
-    given = {name: value for name, value in settings.items() if value is not None}
-    registry = discover(components=components, files=[str(file) for file in plugins])
+    request = Request(
+        graph if isinstance(graph, Mapping) else str(graph), str(data), node, candidates, folds, repeats, seeds, tuning,
+        reuse, baselines, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
+        {name: value for name, value in settings.items() if value is not None})
+    registry = discover(components=components, files=list(request.plugins))
     with console.progress("reading") as update:
-        comparison = plan_comparison(
-            graph, str(data), sets, node, candidates, singles=baselines, folds=folds, flags=given, progress=update,
-            data_roots=data_roots, registry=registry)
+        comparison = request.plan(registry, update)
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, metric, registry)
     check_unit(asked, metrics)
-    cohorts = repeated(comparison.cohort, repeats, seeds)
+    cohorts = request.cohorts(comparison)
     units = units_of(comparison, cohorts)
     if weights:
         pretrained.check_memory(comparison.cohort, units, memory)
@@ -143,7 +155,12 @@ def compare(
                          f"{len(units)} splits, on {tuning.text}: "
                          f"{tuning.trainings * len(units) * len(comparison.candidates):,} trainings, and one more each "
                          "with what is chosen")
-        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse, tuner=tuner)
+        if jobs == 1 and Claims(folder / JOBS).held_elsewhere():
+            raise DataError(Diagnostic("folder-in-use", f"jobs of an earlier call still work in {str(folder)!r}",
+                                       fix="wait until they have saved, or go on beside them: --jobs 2"))
+        given_up = _in_jobs(request, comparison, cohorts, folder, jobs, console, tuner) if jobs > 1 else None
+        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse, tuner=tuner,
+                            given_up=given_up)
         fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if baselines else ({}, []))
         read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)
         missing += unread
@@ -162,6 +179,20 @@ def compare(
         about: dict[str, Any] = {"graph": named, "data": str(data)}
         _write(folder, result, {**about, "tabicl": weights.as_json()} if weights else about)
         return Comparison(folder, result, trained.failed)
+
+
+def _in_jobs(
+    request: Request, comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, jobs: int, console: Console,
+    tuner: Tuner | None,
+) -> dict[str, str]:
+    """Train in several processes; gives the networks that failed, with the reason."""
+    trainer = SharedTrainer(comparison, request.reuse, console)
+    units = work_units(comparison, cohorts, sharing_of(trainer, tuner))
+    failed = run_jobs(request, folder, units, jobs, console, threads=comparison.settings.threads,
+                      device=comparison.settings.device)
+    if why := failed.get(comparison.reference.name):
+        raise RunError(why)
+    return failed
 
 
 def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str) -> None:

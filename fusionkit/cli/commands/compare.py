@@ -42,6 +42,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
                         help="what candidates share of frozen nodes: features, computed once and cached; batches, "
                         "computed once for each batch; nothing (default auto)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N",
+                        help="train in N processes on this machine, which share the folder; the weights are the same "
+                             "(default 1)")
     parser.add_argument("--no-baselines", action="store_false", dest="baselines",
                         help="leave out the single-input networks and scikit-learn on the tables")
     parser.add_argument("--tabicl", metavar="FILE",
