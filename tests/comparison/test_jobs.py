@@ -20,9 +20,10 @@ from fusionkit.cli.parser import main
 from fusionkit.comparison import tables
 from fusionkit.comparison import train as comparison_train
 from fusionkit.comparison.jobs import launch
+from fusionkit.comparison.jobs import run as running
 from fusionkit.comparison.jobs.claims import MOST_ATTEMPTS, Claims, Settled
 from fusionkit.comparison.jobs.request import Request
-from fusionkit.comparison.jobs.work import JOBS, Worker, WorkUnit, failures, work_units
+from fusionkit.comparison.jobs.work import Worker, WorkUnit, failures, work_units
 from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tuning import Tuner, Tuning
 from fusionkit.errors import RunError, UserError
@@ -109,7 +110,7 @@ def test_jobs_give_the_weights_of_one_process(graph: str, tmp_path: Path, monkey
     assert main(command(tmp_path, "one")) == 0
     done: list[list[str]] = []
 
-    def two(request: Request, folder: Path, units: list[WorkUnit], *_: Any, **__: Any) -> dict[str, str]:
+    def two(request: Request, folder: Path, units: list[WorkUnit], *_: Any, **__: Any) -> None:
         """One process dies after its first unit, before its second, and another one does the rest."""
         data = Path(request.data)
         for told in (Told(stop_after=1), Told()):
@@ -118,9 +119,8 @@ def test_jobs_give_the_weights_of_one_process(graph: str, tmp_path: Path, monkey
                 Worker(plan, request.cohorts(plan), folder, data, told, reuse=request.reuse).work()
             done.append(told.units)
         assert sorted(done[0] + done[1]) == sorted(unit.name for unit in units), "each unit was done once"
-        return failures(Claims(folder / JOBS), units)
 
-    monkeypatch.setattr(compare, "run_jobs", two)
+    monkeypatch.setattr(running, "run_jobs", two)
     shared = graph is FROZEN
     capsys.readouterr()
     assert main(command(tmp_path, "two", "--jobs", "2")) == 0
@@ -138,19 +138,18 @@ def test_what_fails_in_one_job_is_told_and_left_out(tmp_path: Path, monkeypatch:
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     write_study(tmp_path)
 
-    def one(request: Request, folder: Path, units: list[WorkUnit], *_: Any, **__: Any) -> dict[str, str]:
+    def one(request: Request, folder: Path, units: list[WorkUnit], *_: Any, **__: Any) -> None:
         plan = request.plan(discover())
         with monkeypatch.context() as patch:
             original = comparison_train.train_networks
             patch.setattr(comparison_train, "train_networks", lambda *given, **options: (
                 _fail() if "fusion.sum" in str(given[2]) and given[3] == 1 else original(*given, **options)))
             Worker(plan, request.cohorts(plan), folder, Path(request.data), Told()).work()
-        return failures(Claims(folder / JOBS), units)
 
     def _fail() -> None:
         raise RunError("the loss is NaN")
 
-    monkeypatch.setattr(compare, "run_jobs", one)
+    monkeypatch.setattr(running, "run_jobs", one)
     assert main(command(tmp_path, "found", "--jobs", "2")) == 1
     told = json.loads((tmp_path / "found" / "compare.json").read_text())
     assert told["left_out"] == {"fusion.sum": "failed: fold 2 of 2, fusion.sum: the loss is NaN"}

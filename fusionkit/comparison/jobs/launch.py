@@ -15,9 +15,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TextIO
 
+from fusionkit.comparison.jobs.budget import Turns
 from fusionkit.comparison.jobs.claims import Claims
 from fusionkit.comparison.jobs.request import Request
-from fusionkit.comparison.jobs.work import JOBS, WorkUnit, failures
+from fusionkit.comparison.jobs.work import JOBS, WorkUnit
 from fusionkit.data.processors import usable_processors
 from fusionkit.errors import Diagnostic, RunError, UserError
 from fusionkit.progress import Progress
@@ -114,15 +115,14 @@ class _Board:
 
 
 def run_jobs(request: Request, folder: Path, units: Sequence[WorkUnit], jobs: int, reporter: Reporter, *,
-             threads: int = 0, device: str = "auto") -> dict[str, str]:
-    """Do the units of a comparison in several processes; gives the candidates that failed, with the reason.
+             threads: int = 0, device: str = "auto") -> None:
+    """Do the units of a comparison in several processes, but those for which a budget has no time.
 
     `threads` are those that each job is to have, 0 for its part of the machine. A job that dies is told with its place,
     and its unit goes on in another one.
     Raises: Interrupted on Ctrl-C or SIGTERM, after all jobs have saved; RunError if all of them died before the end.
     """
     claims = Claims(folder / JOBS)
-    claims.forget()
     count = min(jobs, sum(unit.split is not None for unit in units))
     own = threads_of_a_job(count, threads)
     few = "" if count == jobs else f", since there are no more units of work than that, and not {jobs}"
@@ -142,11 +142,10 @@ def run_jobs(request: Request, folder: Path, units: Sequence[WorkUnit], jobs: in
     finally:
         _end(started)
     missing = [unit for unit in units if claims.settled(unit.name) is None]
-    if missing:
+    if missing and not (Turns(claims.folder).ended and not any(job.ended for job in started)):
         died = "".join(f"\n  job {job.number}, {job.at}: {job.ended}" for job in started if job.ended)
         raise RunError(f"{len(missing)} of {len(units)} units of work were not done, since every job ended{died}\n  "
                        "run the same command to continue")
-    return failures(claims, units)
 
 
 def _watch(started: Sequence[_Job], told: SimpleQueue[tuple[_Job, _Message | None]], board: _Board,

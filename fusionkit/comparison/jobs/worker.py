@@ -76,7 +76,8 @@ def work(request: Request, folder: Path, lines: Lines) -> None:
     check_comparison(folder, comparison, request.repeats, request.seeds, request.tuning)
     data = Path(request.data)
     tuner = Tuner(comparison, request.tuning, data, lines) if request.tuning else None
-    Worker(comparison, request.cohorts(comparison), folder, data, lines, reuse=request.reuse, tuner=tuner).work()
+    Worker(comparison, request.cohorts(comparison), folder, data, lines, reuse=request.reuse, tuner=tuner,
+           seeds=request.seeds).work()
 
 
 def _main() -> int:
