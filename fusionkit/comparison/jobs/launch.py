@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TextIO
+from typing import Any
 
 from fusionkit.comparison.jobs.budget import Turns
 from fusionkit.comparison.jobs.claims import Claims
@@ -212,7 +212,7 @@ def _gpus() -> list[str]:
 
 
 def _listen(job: _Job, told: SimpleQueue[tuple[_Job, _Message | None]]) -> None:
-    stream: TextIO | None = job.process.stdout
+    stream = job.process.stdout
     assert stream is not None
     for line in stream:
         try:

@@ -65,7 +65,8 @@ class Request:
     @classmethod
     def read(cls, text: str) -> Request:
         """The request of such a line."""
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()}
+        plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
+                                 for key, value in json.loads(text).items()}
         tuning = plain.pop("tuning")
         return cls(**plain, tuning=Tuning(**tuning) if tuning else None)
 
