@@ -104,8 +104,9 @@ def _panel(axes: Axes, found: Learned) -> None:
     axes.axvline(float(median(curve.best for curve in found.curves)), color=PALE, linewidth=1, linestyle=(0, (4, 4)))
     for watched, label, colour in ((False, "training", PALETTE[0]), (True, "validation", PALETTE[1])):
         epochs, losses = found.losses(watched)
-        axes.plot(epochs, losses, color=colour, linewidth=1.3, label=label, marker="o" if len(epochs) < 3 else None,
-                  markersize=3)
+        if epochs:
+            axes.plot(epochs, losses, color=colour, linewidth=1.3, label=label,
+                      marker="o" if len(epochs) < 3 else None, markersize=3)
 
 
 def learning_texts(found: Mapping[str, Learned]) -> list[str]:

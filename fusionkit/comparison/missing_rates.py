@@ -93,7 +93,7 @@ class MissingInputs:
     """Predicts the test cases of finished runs again, without some of their inputs."""
 
     def __init__(self, comparison: ComparisonPlan, cohorts: Sequence[Cohort], units: Sequence[Unit], folder: Path,
-                 data: Path, registry: Registry) -> None:
+                 data: Path, *, registry: Registry) -> None:
         self.comparison, self.cohorts, self.units = comparison, cohorts, units
         self.folder, self.data, self.registry = folder, data, registry
         self.left_out: dict[str, str] = {}

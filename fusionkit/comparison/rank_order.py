@@ -143,7 +143,8 @@ def _range_distribution(width: float, count: int) -> float:
     z = np.linspace(-_FAR, _FAR, _GRID)
     within = _normal(z) - _normal(z - width)
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    return float(count * np.trapezoid(density * within ** (count - 1), z))
+    # The ends of the grid add nothing, so that the sum is the trapezoidal rule.
+    return float(count * (density * within ** (count - 1)).sum() * (z[1] - z[0]))
 
 
 def _normal(z: Floats) -> Floats:

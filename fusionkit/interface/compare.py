@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args
 
 from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
@@ -16,10 +16,11 @@ from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.claim import Claim, check_unit, claim_of
 from fusionkit.comparison.forecast import Forecast, forecast, is_worth_it
 from fusionkit.comparison.html_report import as_html
+from fusionkit.comparison.jobs.array import check_launcher
 from fusionkit.comparison.jobs.budget import check_fits, rule_of, seconds_of_budget
 from fusionkit.comparison.jobs.launch import check_jobs
-from fusionkit.comparison.jobs.request import Request
-from fusionkit.comparison.jobs.run import Accounts, Limits, refuse_other_jobs, train_in_units
+from fusionkit.comparison.jobs.request import ComparisonRequest
+from fusionkit.comparison.jobs.run import Accounts, JobLimits, refuse_other_jobs, train_in_units
 from fusionkit.comparison.learning import draw_learning, learned_by
 from fusionkit.comparison.manifest import claim_comparison, declare
 from fusionkit.comparison.missing_plot import draw_missing
@@ -51,6 +52,7 @@ from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.training_mark import training_mark
 
 MOST_REPEATS = 1000
+Launcher = Literal["processes", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def compare(
     metric: str | None = None,
     reuse: Reuse = "auto",
     jobs: int = 1,
+    launcher: Launcher = "processes",
+    launcher_options: Sequence[str] = (),
     budget: str | None = None,
     missing_rates: str | None = None,
     baselines: bool = True,
@@ -122,22 +126,27 @@ def compare(
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
     `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `jobs`
-    above 1 trains in as many processes; `budget` is a time such as "8h", within which whole folds are run. At
-    `missing_rates`, such as "0,0.2,0.5", inputs of test cases are left out at random. `quiet` hides notes and
-    progress; `console` is where they are shown. Repeating the call resumes from the folder.
+    above 1 trains in as many processes, or in an array job with `launcher="slurm"`; `budget` is a time such as "8h",
+    within which whole folds are run. At `missing_rates`, such as "0,0.2,0.5", inputs of test cases are left out at
+    random. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from the
+    folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, seeds, reuse)
     check_jobs(jobs)
-    if jobs > 1 and components:
+    if launcher not in get_args(Launcher):
+        raise UserError(Diagnostic("bad-argument", f"--launcher cannot be {launcher!r}",
+                                   fix=f"choose one of {', '.join(get_args(Launcher))}"))
+    if (jobs > 1 or launcher == "slurm") and components:
         raise UserError(Diagnostic("bad-argument", "jobs do not know components that are given as objects",
                                    why="they are other processes",
                                    fix="give the file of the components: plugins=[...]"))
-    limits = Limits(jobs, seconds_of_budget(budget))
+    array = check_launcher(launcher_options) if launcher == "slurm" else None
+    limits = JobLimits(jobs, seconds_of_budget(budget), array=array)
     asked, tuning, rates = claim_of(margin, claim), tuning_of(tune, inner), rates_of(missing_rates)
     weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
-    request = Request(
+    request = ComparisonRequest(
         graph if isinstance(graph, Mapping) else str(graph), str(data), node, candidates, folds, repeats, seeds, tuning,
         reuse, baselines, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
         {name: value for name, value in settings.items() if value is not None})
@@ -167,7 +176,7 @@ def compare(
                          f"{len(units)} splits, on {tuning.text}: "
                          f"{tuning.trainings * len(units) * len(comparison.candidates):,} trainings, and one more each "
                          "with what is chosen")
-        if jobs == 1:
+        if not limits.in_units:
             refuse_other_jobs(folder)
         expected = _forecast(request, comparison, cohorts[0], units, limits, begun=(folder / RUNS).exists(),
                              console=console)
@@ -186,8 +195,8 @@ def compare(
             console.line(f"{name} is left out: {why}")
         outcomes = {**trained.outcomes, **fitted, **read}
         ranked = _ranked(comparison, metrics, outcomes, units, claim=to_show, seeds=seeds, console=console)
-        absent, cannot = _without_inputs(MissingInputs(comparison, cohorts, units, folder, Path(data), registry), rates,
-                                         ranked, metrics, seeds=seeds, console=console)
+        without = MissingInputs(comparison, cohorts, units, folder, Path(data), registry=registry)
+        absent, cannot = _without_inputs(without, rates, ranked, metrics, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
         accounts = Accounts(expected, limits, len(comparison.candidates), splits, units, time.time() - limits.begin)
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
@@ -205,8 +214,10 @@ def compare(
         return Comparison(folder, result, trained.failed)
 
 
-def _forecast(request: Request, comparison: ComparisonPlan, cohort: Cohort, units: Sequence[Unit], limits: Limits,
-              *, begun: bool, console: Console) -> Forecast | None:
+def _forecast(
+    request: ComparisonRequest, comparison: ComparisonPlan, cohort: Cohort, units: Sequence[Unit], limits: JobLimits, *,
+    begun: bool, console: Console,
+) -> Forecast | None:
     """Say what the trainings will take, and refuse a budget that is too small for one fold; None where it is little."""
     if limits.seconds is None and not is_worth_it(comparison, units, request.tuning):
         return None

@@ -19,7 +19,7 @@ from fusionkit.comparison.jobs import run as running
 from fusionkit.comparison.jobs import work
 from fusionkit.comparison.jobs.budget import Budget, Turns, check_fits, seconds_of_budget
 from fusionkit.comparison.jobs.claims import Claims, Settled
-from fusionkit.comparison.jobs.request import Request
+from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import JOBS, Worker, trained_folds
 from fusionkit.comparison.shared_training import SharedTrainer
 from fusionkit.comparison.train import units_of
@@ -58,9 +58,9 @@ def test_what_fits_is_no_less_than_the_longest_unit() -> None:
         check_fits(104.0, found, 2, 0.0)
 
 
-def planned(folder: Path, graph: str, **more: Any) -> tuple[Request, Any]:
+def planned(folder: Path, graph: str, **more: Any) -> tuple[ComparisonRequest, Any]:
     source, data = write_study(folder, graph)
-    request = Request(source, data, "both", "fusion.sum", folds=3, baselines=False,
+    request = ComparisonRequest(source, data, "both", "fusion.sum", folds=3, baselines=False,
                       settings={"epochs": 1, "hold_out": 0}, **more)
     return request, request.plan(discover())
 

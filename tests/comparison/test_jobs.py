@@ -22,7 +22,7 @@ from fusionkit.comparison import train as comparison_train
 from fusionkit.comparison.jobs import launch
 from fusionkit.comparison.jobs import run as running
 from fusionkit.comparison.jobs.claims import MOST_ATTEMPTS, Claims, Settled
-from fusionkit.comparison.jobs.request import Request
+from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import Worker, WorkUnit, failures, work_units
 from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tuning import Tuner, Tuning
@@ -88,7 +88,7 @@ def values(folder: Path) -> dict[str, list[float]]:
 
 def test_a_unit_is_what_shares_frozen_nodes_on_one_split(tmp_path: Path) -> None:
     graph, data = write_study(tmp_path)
-    made = Request(graph, data, "both", "fusion.sum,fusion.gmu{width: 5}", folds=2, baselines=False)
+    made = ComparisonRequest(graph, data, "both", "fusion.sum,fusion.gmu{width: 5}", folds=2, baselines=False)
     comparison = made.plan(discover())
     cohorts = repeated(comparison.cohort, 2)
     names = [unit.name for unit in work_units(comparison, cohorts, frozenset({"fusion.concat", "fusion.sum"}))]
@@ -98,8 +98,9 @@ def test_a_unit_is_what_shares_frozen_nodes_on_one_split(tmp_path: Path) -> None
                            "complete-repeat-1-fusion.gmu-width-5"]
     assert len(names) == len(set(names)) == 2 * 4 + 2 * 3
     assert len(work_units(comparison, cohorts, frozenset())) == 2 * 6 + 2 * 3
-    again = Request.read(made.to_text())
-    assert again == made and Request.read(Request(graph, data, "both", "x", tuning=Tuning(3)).to_text()).tuning
+    assert ComparisonRequest.read(made.to_text()) == made
+    tuned = ComparisonRequest(graph, data, "both", "fusion.sum", tuning=Tuning(3))
+    assert ComparisonRequest.read(tuned.to_text()) == tuned
 
 
 @pytest.mark.parametrize("graph", [pytest.param(FROZEN, id="shared"),
@@ -110,7 +111,7 @@ def test_jobs_give_the_weights_of_one_process(graph: str, tmp_path: Path, monkey
     assert main(command(tmp_path, "one")) == 0
     done: list[list[str]] = []
 
-    def two(request: Request, folder: Path, units: list[WorkUnit], *_: Any, **__: Any) -> None:
+    def two(request: ComparisonRequest, folder: Path, units: list[WorkUnit], *_: Any, **__: Any) -> None:
         """One process dies after its first unit, before its second, and another one does the rest."""
         data = Path(request.data)
         for told in (Told(stop_after=1), Told()):
@@ -138,7 +139,7 @@ def test_what_fails_in_one_job_is_told_and_left_out(tmp_path: Path, monkeypatch:
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     write_study(tmp_path)
 
-    def one(request: Request, folder: Path, units: list[WorkUnit], *_: Any, **__: Any) -> None:
+    def one(request: ComparisonRequest, folder: Path, units: list[WorkUnit], *_: Any, **__: Any) -> None:
         plan = request.plan(discover())
         with monkeypatch.context() as patch:
             original = comparison_train.train_networks
@@ -159,7 +160,7 @@ def test_what_fails_in_one_job_is_told_and_left_out(tmp_path: Path, monkeypatch:
 @pytest.mark.slow
 def test_trials_are_searched_in_jobs(tmp_path: Path) -> None:
     graph, data = write_study(tmp_path)
-    request = Request(graph, data, "both", "fusion.sum", folds=2, tuning=Tuning(2), baselines=False,
+    request = ComparisonRequest(graph, data, "both", "fusion.sum", folds=2, tuning=Tuning(2), baselines=False,
                       settings={"epochs": 1})
     plan, told = request.plan(discover()), Told()
     tuner = Tuner(plan, Tuning(2), Path(data), told)
@@ -201,7 +202,7 @@ def test_a_unit_is_held_by_one_process_and_taken_over_when_it_dies(tmp_path: Pat
 
 def test_a_unit_that_ends_its_processes_is_given_up(tmp_path: Path) -> None:
     graph, data = write_study(tmp_path)
-    request = Request(graph, data, "both", "fusion.sum", baselines=False, settings={"epochs": 1})
+    request = ComparisonRequest(graph, data, "both", "fusion.sum", baselines=False, settings={"epochs": 1})
     plan, told = request.plan(discover()), Told()
     worker = Worker(plan, request.cohorts(plan), tmp_path / "found", Path(data), told)
     for _ in range(MOST_ATTEMPTS):
@@ -234,7 +235,7 @@ def test_the_jobs_are_shown_in_one_place(how: str, tmp_path: Path, monkeypatch: 
     units = [WorkUnit("a", "fold 1 of 2, fusion.sum", 0, (0,), ()), WorkUnit("b", "results", 0, None, ())]
     (tmp_path / "jobs").mkdir()
     told = Told()
-    request = Request("graph", "data", "both", "fusion.sum")
+    request = ComparisonRequest("graph", "data", "both", "fusion.sum")
     if how == "dies":
         with pytest.raises(RunError) as caught:
             launch.run_jobs(request, tmp_path, units, 3, told)
@@ -278,14 +279,14 @@ def test_two_processes_train_and_one_is_killed(tmp_path: Path, monkeypatch: pyte
         return begun[-1]
 
     monkeypatch.setattr(launch, "_start", starting)
-    take = launch._Board.take
+    take = launch.Board.take
 
     def killing(board: Any, job: Any, message: Any) -> None:
         take(board, job, message)
         if "ended" in message and len(board.done) == 1:
             os.kill(job.process.pid, 9)
 
-    monkeypatch.setattr(launch._Board, "take", killing)
+    monkeypatch.setattr(launch.Board, "take", killing)
     assert main(command(tmp_path, "two", "--jobs", "2")) == 0
     assert sorted(job.process.returncode for job in begun) == [-9, 0]
     assert weights(tmp_path / "one") == weights(tmp_path / "two")
@@ -294,7 +295,7 @@ def test_two_processes_train_and_one_is_killed(tmp_path: Path, monkeypatch: pyte
 
 def test_interrupted_work_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph, data = write_study(tmp_path)
-    request = Request(graph, data, "both", "fusion.sum", baselines=False, settings={"epochs": 1})
+    request = ComparisonRequest(graph, data, "both", "fusion.sum", baselines=False, settings={"epochs": 1})
     plan = request.plan(discover())
     worker = Worker(plan, request.cohorts(plan), tmp_path / "found", Path(data), Told())
     with monkeypatch.context() as patch:

@@ -76,7 +76,7 @@ def test_every_network_is_measured_at_every_rate(tmp_path: Path, monkeypatch: py
     assert 5 < same.sum() < 40 and apart[same].max() < 1e-6 < 1e-4 < apart[~same].min()
 
     page = (tmp_path / "found" / "report.html").read_text()
-    assert "Without some of the inputs" in page and page.count("data:image/svg") == 2
+    assert "Without some of the inputs" in page and page.count("data:image/svg") == 4
     outcomes = {path: path.stat().st_mtime_ns for path in (tmp_path / "found").rglob("outcome-missing-0.6*")}
 
     def refused(model: FusionModel, registry: Registry) -> FusionModel:

@@ -10,14 +10,15 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from fusionkit.comparison.jobs.board import Board, OneJob
 from fusionkit.comparison.jobs.budget import Turns
 from fusionkit.comparison.jobs.claims import Claims
-from fusionkit.comparison.jobs.request import Request
+from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import JOBS, WorkUnit
 from fusionkit.data.processors import usable_processors
 from fusionkit.errors import Diagnostic, RunError, UserError
@@ -51,15 +52,12 @@ def threads_of_a_job(jobs: int, asked: int = 0) -> int:
     return asked or (min(int(most), share) if most.isdecimal() and int(most) else share)
 
 
-@dataclass
-class _Job:
-    """One process: its number from 1, and what it last said."""
+@dataclass(kw_only=True)
+class _Process(OneJob):
+    """One process, and the file of its standard error; it is `open` until it has told all."""
 
-    number: int
     process: subprocess.Popen[str]
     log: Path
-    at: str = "starting"
-    problem: str = ""
     open: bool = True
 
     @property
@@ -78,43 +76,7 @@ class _Job:
         return f"{why}; the end of {self.log}:\n    " + "\n    ".join(tail) if tail else why
 
 
-@dataclass
-class _Board:
-    """What all jobs have told: lines to show once, and how far the units are."""
-
-    units: int
-    reporter: Reporter
-    done: set[str] = field(default_factory=set)
-    parts: dict[int, float] = field(default_factory=dict)
-    shown: set[str] = field(default_factory=set)
-
-    def take(self, job: _Job, message: _Message) -> None:
-        """One message of a job."""
-        if "line" in message:
-            # What holds for all, such as why nothing can be shared, each of them says.
-            if message["line"] not in self.shown:
-                self.shown.add(message["line"])
-                self.reporter.line(f"job {job.number}: {str(message['line']).strip()}")
-        elif "begun" in message:
-            job.at = message["label"]
-            self.parts[job.number] = 0.0
-        elif "ended" in message:
-            self.done.add(message["ended"])
-            self.parts.pop(job.number, None)
-            failed = "".join(f"\n  {name} failed: {why}" for name, why in message["failed"].items())
-            self.reporter.line(f"job {job.number}: {message['label']}: {'' if failed else 'done, '}"
-                               f"{message['seconds']:.1f} s; {len(self.done)} of {self.units} units{failed}")
-        elif "progress" in message:
-            self.parts[job.number] = min(1.0, message["done"] / message["total"])
-        else:
-            job.problem = str(message.get("stopped") or message.get("error") or "")
-
-    def show(self, update: Progress) -> None:
-        """Update the bar of all jobs, in hundredths of units."""
-        update(int(100 * (len(self.done) + sum(self.parts.values()))), 100 * self.units)
-
-
-def run_jobs(request: Request, folder: Path, units: Sequence[WorkUnit], jobs: int, reporter: Reporter, *,
+def run_jobs(request: ComparisonRequest, folder: Path, units: Sequence[WorkUnit], jobs: int, reporter: Reporter, *,
              threads: int = 0, device: str = "auto") -> None:
     """Do the units of a comparison in several processes, but those for which a budget has no time.
 
@@ -127,9 +89,9 @@ def run_jobs(request: Request, folder: Path, units: Sequence[WorkUnit], jobs: in
     own = threads_of_a_job(count, threads)
     few = "" if count == jobs else f", since there are no more units of work than that, and not {jobs}"
     reporter.line(f"{count} jobs{few}, each with {own} thread{'s' if own > 1 else ''}; {len(units)} units of work")
-    told: SimpleQueue[tuple[_Job, _Message | None]] = SimpleQueue()
-    started: list[_Job] = []
-    board = _Board(len(units), reporter)
+    told: SimpleQueue[tuple[_Process, _Message | None]] = SimpleQueue()
+    started: list[_Process] = []
+    board = Board(len(units), reporter)
     try:
         with Interruption() as interruption, reporter.progress(f"{count} jobs") as update:
             for number in range(1, count + 1):
@@ -148,7 +110,7 @@ def run_jobs(request: Request, folder: Path, units: Sequence[WorkUnit], jobs: in
                        "run the same command to continue")
 
 
-def _watch(started: Sequence[_Job], told: SimpleQueue[tuple[_Job, _Message | None]], board: _Board,
+def _watch(started: Sequence[_Process], told: SimpleQueue[tuple[_Process, _Message | None]], board: Board,
            interruption: Interruption, update: Progress) -> None:
     """Take what jobs say until all have ended; pass an interruption on to them, once."""
     stopped = False
@@ -174,7 +136,8 @@ def _watch(started: Sequence[_Job], told: SimpleQueue[tuple[_Job, _Message | Non
         board.show(update)
 
 
-def _start(number: int, request: Request, folder: Path, environment: Mapping[str, str], threads: int) -> _Job:
+def _start(number: int, request: ComparisonRequest, folder: Path, environment: Mapping[str, str], threads: int
+           ) -> _Process:
     log = folder / JOBS / f"job-{number}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as errors:
@@ -187,7 +150,7 @@ def _start(number: int, request: Request, folder: Path, environment: Mapping[str
     with suppress(OSError):  # if it died, its end will tell
         process.stdin.write(json.dumps(about) + "\n")
         process.stdin.flush()
-    return _Job(number, process, log)
+    return _Process(number=number, process=process, log=log)
 
 
 def _environment(number: int, jobs: int, threads: int, device: str) -> dict[str, str]:
@@ -211,7 +174,7 @@ def _gpus() -> list[str]:
     return named or [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _listen(job: _Job, told: SimpleQueue[tuple[_Job, _Message | None]]) -> None:
+def _listen(job: _Process, told: SimpleQueue[tuple[_Process, _Message | None]]) -> None:
     stream = job.process.stdout
     assert stream is not None
     for line in stream:
@@ -224,7 +187,7 @@ def _listen(job: _Job, told: SimpleQueue[tuple[_Job, _Message | None]]) -> None:
     told.put((job, None))
 
 
-def _end(started: Sequence[_Job]) -> None:
+def _end(started: Sequence[_Process]) -> None:
     """End every job that still runs: at first as Ctrl-C would, so that it saves, then at once."""
     for job in started:
         if job.process.poll() is None:

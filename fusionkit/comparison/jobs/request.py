@@ -19,7 +19,7 @@ from fusionkit.registry.lookup import Registry
 
 
 @dataclass(frozen=True)
-class Request:
+class ComparisonRequest:
     """The arguments of a comparison that decide what is trained; `candidates` as typed, `settings` those given."""
 
     graph: Source
@@ -63,7 +63,7 @@ class Request:
                                        fix="write it to a file, or leave --jobs out")) from None
 
     @classmethod
-    def read(cls, text: str) -> Request:
+    def read(cls, text: str) -> ComparisonRequest:
         """The request of such a line."""
         plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
                                  for key, value in json.loads(text).items()}

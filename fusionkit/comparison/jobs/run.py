@@ -11,10 +11,11 @@ from typing import Any
 
 from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.forecast import Forecast
+from fusionkit.comparison.jobs.array import run_array
 from fusionkit.comparison.jobs.budget import Budget, Turns, rule_of
 from fusionkit.comparison.jobs.claims import Claims, Settled
 from fusionkit.comparison.jobs.launch import run_jobs
-from fusionkit.comparison.jobs.request import Request
+from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import JOBS, Worker, WorkUnit, failures, sharing_of, trained_folds, work_units
 from fusionkit.comparison.shared_training import SharedTrainer
 from fusionkit.comparison.tables import duration
@@ -27,17 +28,21 @@ from fusionkit.runs.job import Reporter
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How many processes train, and the seconds of the budget, None without one, from `begin` in seconds since 1970."""
+class JobLimits:
+    """How many processes train, and the seconds of the budget, None without one, from `begin` in seconds since 1970.
+
+    `array` has the options of an array job of Slurm, None where the processes are of this machine.
+    """
 
     jobs: int = 1
     seconds: float | None = None
     begin: float = field(default_factory=time.time)
+    array: Mapping[str, Any] | None = None
 
     @property
     def in_units(self) -> bool:
         """Whether the trainings are divided into units of work."""
-        return self.jobs > 1 or self.seconds is not None
+        return self.jobs > 1 or self.seconds is not None or self.array is not None
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ def refuse_other_jobs(folder: Path) -> None:
                                    fix="wait until they have saved, or go on beside them: --jobs 2"))
 
 
-def train_in_units(request: Request, comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path,
-                   reporter: Reporter, *, limits: Limits, tuner: Tuner | None, expected: Forecast | None) -> Ran:
+def train_in_units(request: ComparisonRequest, comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path,
+                   reporter: Reporter, *, limits: JobLimits, tuner: Tuner | None, expected: Forecast | None) -> Ran:
     """Do all units of work that the budget allows, in this process or in several.
 
     Raises: RunError if the reference fails, or if all processes died; Interrupted after all have saved.
@@ -73,11 +78,14 @@ def train_in_units(request: Request, comparison: ComparisonPlan, cohorts: Sequen
     if limits.seconds is not None and expected is not None:
         end = limits.begin + limits.seconds
         Budget(limits.begin, end, limits.jobs, dict(expected.seconds)).write(claims.folder)
-    if limits.jobs > 1:
+    if limits.jobs > 1 or limits.array is not None:
         trainer = SharedTrainer(comparison, request.reuse, reporter)
         units = work_units(comparison, cohorts, sharing_of(trainer, tuner), request.seeds)
-        run_jobs(request, folder, units, limits.jobs, reporter, threads=comparison.settings.threads,
-                 device=comparison.settings.device)
+        if limits.array is not None:
+            run_array(request, folder, units, limits.jobs, reporter, options=limits.array)
+        else:
+            run_jobs(request, folder, units, limits.jobs, reporter, threads=comparison.settings.threads,
+                     device=comparison.settings.device)
     else:
         worker = Worker(comparison, cohorts, folder, Path(request.data), _Here(reporter), reuse=request.reuse,
                         tuner=tuner, seeds=request.seeds)
@@ -122,7 +130,7 @@ class Accounts:
     """
 
     expected: Forecast | None
-    limits: Limits
+    limits: JobLimits
     rows: int
     splits: Sequence[Unit]
     run: Sequence[Unit]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fusionkit.comparison.jobs.claims import Settled
-from fusionkit.comparison.jobs.request import Request
+from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import Worker, WorkUnit
 from fusionkit.comparison.manifest import check_comparison
 from fusionkit.comparison.tuning import Tuner
@@ -67,7 +67,7 @@ class Lines:
         yield update
 
 
-def work(request: Request, folder: Path, lines: Lines) -> None:
+def work(request: ComparisonRequest, folder: Path, lines: Lines) -> None:
     """Plan the comparison as the process that started this one did, and do units of it.
 
     Raises: UserError if the folder is of another comparison; Interrupted; RunError.
@@ -91,7 +91,7 @@ def _main() -> int:
 
     torch.set_num_threads(int(about["threads"]))
     try:
-        work(Request.read(about["request"]), Path(about["folder"]), lines)
+        work(ComparisonRequest.read(about["request"]), Path(about["folder"]), lines)
     except Interrupted as stopped:
         lines.tell(stopped=str(stopped).partition(";")[0])
         return STOPPED
