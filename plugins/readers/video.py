@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from fusionkit_plugins.blocks.deep_pictures import as_grey
+from fusionkit_plugins.blocks.film import EVERY, shown_at
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -34,7 +35,6 @@ from fusionkit.reading import (
 
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _PICTURES = (b"heic", b"heix", b"mif1", b"avif")
-_ROUNDING = 1e-6  # seconds
 _MISSING = "frames-missing"
 _AGAIN = "copy or export the file again; it is cut off or damaged"
 
@@ -42,9 +42,7 @@ _AGAIN = "copy or export the file again; it is cut off or damaged"
 class VideoOptions(IntensityOptions):
     """Options of the reader `video`."""
 
-    every: PositiveFloat | None = Field(
-        None, description="The seconds between the frames that are taken, from the first one on: that which is shown "
-        "at each of these times. Without it all frames are.")
+    every: PositiveFloat | None = Field(None, description=EVERY)
     channels: Literal[1, 3] | None = Field(
         None, description="1 converts colour to grey, 3 repeats grey three times; without it each keeps its own.")
     window: NumberWindows | None = Field(
@@ -123,7 +121,7 @@ def _kind(path: Path) -> str:
     raise misplaced(path, "not-a-video", "a video") or ReadError(
         "not-a-video", "it is not a video in a known format (MP4, MOV, AVI, MKV, WebM)",
         f"the file starts with {start[:12]!r}", "convert it to MP4; animated GIF and WebP are read by 'read: image' "
-        "with 'pages: volume', cine loops in DICOM by 'read: dicom'")
+        "with 'pages: volume', cine loops in DICOM by 'read: dicom' with 'form: film'")
 
 
 def _decoded(container: Any, stream: Any, every: float | None
@@ -138,7 +136,7 @@ def _decoded(container: Any, stream: Any, every: float | None
     stored: list[NDArray[np.uint8]] = []
     times: list[float] = []
     frames = _Timed(container.decode(stream), rate)
-    for frame, time in frames if every is None else _shown(frames, every):
+    for frame, time in shown_at(frames, every):
         stored.append(_array(frame))
         times.append(time)
         if stored[0].size * len(stored) > MAX_VALUES:
@@ -169,18 +167,6 @@ class _Timed:
             start = time if self.met == 0 else start
             self.met += 1
             yield frame, time - start
-
-
-def _shown(frames: Iterable[tuple[Any, float]], every: float) -> Iterator[tuple[Any, float]]:
-    """The frames that are shown at multiples of some seconds, with these."""
-    shown, wanted, last = None, 0, 0.0
-    for frame, last in frames:
-        while shown is not None and wanted * every < last - _ROUNDING:
-            yield shown, wanted * every
-            wanted += 1
-        shown = frame
-    if shown is not None and wanted * every <= last + _ROUNDING:
-        yield shown, wanted * every
 
 
 def _array(frame: Any) -> NDArray[np.uint8]:
