@@ -30,7 +30,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                              "administrative; without it cases are weighed for censoring")
     parser.add_argument("--threshold", default="", metavar="RULE",
                         help="choose the probability from which a case is positive instead: youden, cost=4, "
-                             "sensitivity=0.9, specificity=0.9, probability=4 or a number; saved in threshold.json")
+                             "sensitivity=0.9, specificity=0.9, probability=4 or a number; saved in threshold.json. "
+                             "cost=4,prevalence=0.02 for use where another share of the cases is positive")
     add_running_options(parser)
 
 
