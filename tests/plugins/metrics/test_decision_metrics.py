@@ -260,4 +260,7 @@ def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:
         assert report.wilson["yes"][key] == pytest.approx(wanted[key]["wilson"]), key
     several = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
                                    metrics=chosen("ppv"), patients=np.arange(outcomes.cases) // 2)
-    assert "wilson" not in several.to_json() and not several.formula_rows() and report.to_json()["wilson"]["yes"]["ppv"]
+    assert "wilson" not in several.to_json() and [row[5] for row in several.formula_rows()] == []
+    several = replace(several, metrics=report.metrics)
+    assert [row[5] for row in several.formula_rows()] == ["Obuchowski"] and "auroc_obuchowski" in several.to_json()
+    assert report.to_json()["wilson"]["yes"]["ppv"]
