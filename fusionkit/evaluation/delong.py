@@ -57,8 +57,7 @@ def _clustered(of_positive: Floats, of_negative: Floats, truth: Bools, patients:
     count, width = int(number.max()) + 1, len(of_positive)
     totals = []
     for kind, added in ((truth, of_positive), (~truth, of_negative)):
-        each = np.zeros((width, count))
-        np.add.at(each, (slice(None), number[kind]), added)
+        each = np.stack([np.bincount(number[kind], of_case, count) for of_case in added])
         totals.append((each / int(kind.sum()), len(np.unique(number[kind]))))
     (positive, with_positive), (negative, with_negative) = totals
     if min(with_positive, with_negative) < 2:

@@ -235,7 +235,8 @@ def _wilson(outcomes: Outcomes) -> dict[str, dict[str, tuple[float, float]]]:
 def _areas(outcomes: Outcomes) -> dict[str, Interval]:
     """Intervals of AUROC by DeLong, or by Obuchowski where patients have several cases."""
     owners = None if _single(outcomes) else outcomes.patients
-    return {column.name: auroc_interval(column.score, column.truth, None if owners is None else owners[column.known])
+    return {column.name: auroc_interval(column.score, column.truth,
+                                        None if owners is None else owners[column.known].tolist())
             for column in outcomes.decided()}
 
 

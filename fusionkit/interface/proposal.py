@@ -229,6 +229,7 @@ def _graph_lines(name: str, guesses: Sequence[ColumnGuess], inputs: Sequence[_In
 
 
 def _head(target: ColumnGuess, last: str) -> dict[str, Any]:
+    options: dict[str, Any]
     if target.survival is not None:
         horizons = [int(each) if each == int(each) else each for each in target.survival.horizons]
         use, options = "head.cox", {"horizons": horizons}

@@ -59,6 +59,8 @@ def _cell(column: _Column, row: Sequence[str], labels: dict[str, str]) -> str:
         numbers = [float(cell) if cell else None for cell in cells]
     except ValueError:
         return cells[0]
-    if column.kind == "bounds":
-        return MetricResult(None, *numbers).interval
-    return str(MetricResult(*numbers)) if column.kind == "interval" else figures(float(cells[0]))
+    if column.kind == "p":
+        return figures(float(cells[0]))
+    value, low, high = numbers if column.kind == "interval" else (None, *numbers)
+    told = MetricResult(value, low, high)
+    return str(told) if column.kind == "interval" else told.interval
