@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,24 @@ from fusionkit import __version__
 from fusionkit.files import inside, read_text
 from fusionkit.records.histories import curves, histories
 from fusionkit.records.run_folders import GRAPH, RunIndex, RunRow, folds_of, read_row
+from fusionkit.studio.frames import POLICY, Frames
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.guard import Guard, TooLargeError, answer
 from fusionkit.studio.link import WorkerError, WorkerLink
+from fusionkit.studio.work import Work
 
 STATIC = Path(__file__).parent / "static"
 _MOST_FILES = 500
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: WorkerLink) -> Starlette:
-    """The application; `hosts` are the names and ports that it answers to, `link` leads to the worker."""
-    desk = _Desk(folder, link)
+def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: WorkerLink,
+             plugins: Sequence[str] = ()) -> Starlette:
+    """The application; `hosts` are the names and ports that it answers to, `link` leads to the worker.
+
+    `plugins` are files of components that the commands which the page starts use.
+    """
+    desk = _Desk(folder, link, Work(folder, plugins))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -42,10 +48,14 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
         await link.stop()
 
     gets: dict[str, Handler] = {"about": desk.about, "files": desk.files, "file": desk.file, "runs": desk.runs,
-                                "run": desk.run, "history": desk.history, "published": desk.published}
+                                "run": desk.run, "history": desk.history, "published": desk.published,
+                                "pages": desk.pages, "sources": desk.sources, "work": desk.jobs,
+                                "work/{id}": desk.job, "work/{id}/log": desk.log}
     posts: dict[str, Handler] = {"check": desk.asked("check"), "edit": desk.asked("edit"),
-                                 "diff": desk.asked("difference")}
-    routes = [Route("/", _page), *(Route(f"/api/{name}", _told(handler)) for name, handler in gets.items()),
+                                 "diff": desk.asked("difference"), "page": desk.admit,
+                                 "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume}
+    routes = [Route("/", _page), Route("/page/{ticket}", _told(desk.framed)),
+              *(Route(f"/api/{name}", _told(handler)) for name, handler in gets.items()),
               *(Route(f"/api/{name}", _told(handler), methods=["POST"]) for name, handler in posts.items()),
               Route("/api/file", _told(desk.save), methods=["PUT"]),
               Mount("/static", StaticFiles(directory=STATIC))]
@@ -83,11 +93,14 @@ def _told(handler: Handler) -> Handler:
 class _Desk:
     """Answers the page from the folder, and by the worker."""
 
-    def __init__(self, folder: StudioFolder, link: WorkerLink) -> None:
+    def __init__(self, folder: StudioFolder, link: WorkerLink, work: Work) -> None:
         self.folder = folder
+        self.work = work
         self.link = link
         self.index = RunIndex(folder.path)
         self.reading = asyncio.Lock()
+        self.starting = asyncio.Lock()
+        self.frames = Frames(folder)
 
     async def about(self, request: Request) -> Response:
         return JSONResponse({"version": __version__, "folder": self.folder.path.name, "write": self.folder.write,
@@ -100,7 +113,7 @@ class _Desk:
         return JSONResponse(await asyncio.to_thread(self.folder.read, request.query_params["path"]))
 
     async def save(self, request: Request) -> Response:
-        given = await _body(request)
+        given = await body_of(request)
         path, text, base = given["path"], given["text"], given.get("base")
         if not isinstance(path, str) or not isinstance(text, str) or not isinstance(base, str | None):
             raise TypeError("path and text are texts")
@@ -109,7 +122,7 @@ class _Desk:
     def asked(self, call: str) -> Handler:
         """What the worker answers to the request's body."""
         async def ask(request: Request) -> Response:
-            found = await self.link.ask(call, await _body(request))
+            found = await self.link.ask(call, await body_of(request))
             if "error" in found:
                 return answer(400, str(found["code"]), str(found["error"]))
             return JSONResponse(found["result"])
@@ -119,6 +132,42 @@ class _Desk:
     async def published(self, request: Request) -> Response:
         found = await self.link.ask("published", {"name": request.query_params.get("name")})
         return JSONResponse(found["result"])
+
+    async def pages(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.frames.pages))
+
+    async def admit(self, request: Request) -> Response:
+        ticket = await asyncio.to_thread(self.frames.admit, text_of(await body_of(request), "path"))
+        return JSONResponse({"address": f"/page/{ticket}"})
+
+    async def framed(self, request: Request) -> Response:
+        content = await asyncio.to_thread(self.frames.taken, request.path_params["ticket"])
+        return Response(content, media_type="text/html", headers={"content-security-policy": POLICY})
+
+    async def sources(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.folder.sources))
+
+    async def jobs(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.work.jobs))
+
+    async def job(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.work.job, request.path_params["id"]))
+
+    async def log(self, request: Request) -> Response:
+        start = int(request.query_params.get("from", "0"))
+        return JSONResponse(await asyncio.to_thread(self.work.log, request.path_params["id"], start))
+
+    async def begin(self, request: Request) -> Response:
+        given = await body_of(request)
+        async with self.starting:  # of two starts into one folder, the second sees the first
+            return JSONResponse(await asyncio.to_thread(self.work.start, given))
+
+    async def stop(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.work.stop, request.path_params["id"]))
+
+    async def resume(self, request: Request) -> Response:
+        async with self.starting:
+            return JSONResponse(await asyncio.to_thread(self.work.resume, request.path_params["id"]))
 
     async def runs(self, request: Request) -> Response:
         async with self.reading:
@@ -156,8 +205,23 @@ def _short(row: RunRow) -> dict[str, Any]:
     return made
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def body_of(request: Request) -> dict[str, Any]:
+    """The object in the body of a request.
+
+    Raises: ValueError or TypeError where it has none.
+    """
     found = json.loads(await request.body())
     if not isinstance(found, dict):
         raise TypeError("an object is expected")
+    return found
+
+
+def text_of(given: dict[str, Any], name: str) -> str:
+    """A text of a request's body.
+
+    Raises: TypeError where it is something else.
+    """
+    found = given.get(name)
+    if not isinstance(found, str):
+        raise TypeError(f"{name} is a text")
     return found

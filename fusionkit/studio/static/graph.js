@@ -28,7 +28,8 @@ export async function graphPage(main, about, path) {
       h("button", { onclick: () => panes.classList.toggle("above") }, "Beside or above"),
       h("button", { "aria-label": "Smaller", onclick: () => drawing.zoom(1 / 1.2) }, "−"),
       h("button", { "aria-label": "Larger", onclick: () => drawing.zoom(1.2) }, "+"),
-      h("button", { onclick: () => drawing.zoom(0) }, "Fit"), h("button", { onclick: picture }, "SVG")),
+      h("button", { onclick: () => drawing.zoom(0) }, "Fit"), h("button", { onclick: picture }, "SVG"),
+      h("button", { onclick: train }, "Train…")),
     note, panes, tools, findings);
   drawTools();
   get("published").then((found) => published.append(...found.names.map((name) => h("option", { value: name }, name)))).catch(() => {});
@@ -159,6 +160,12 @@ export async function graphPage(main, about, path) {
     }
   }
 
+  // What is trained is the file, so what is not saved is told.
+  function train() {
+    if (editor.text !== state.saved) tell("Save the text first: a training reads the file. ",
+      h("a", { href: `#/train/${encodeURI(state.path)}` }, "Train what the file says"));
+    else location.hash = `#/train/${encodeURI(state.path)}`;
+  }
   function download() { offer(editor.text, (state.path || "graph.yaml").split("/").pop(), "text/yaml"); }
   async function picture() {
     const found = await post("check", { text: editor.text, costs: true, wide: 1600, high: 950 });
