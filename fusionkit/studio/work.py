@@ -145,8 +145,8 @@ class Work:
 
     def _run(self, folder: Path) -> None:
         """Start the runner of a work, in a session of its own, which ends with nothing of ours."""
-        with open(folder / LOG, "ab") as log:
-            self._started.append(subprocess.Popen(
+        with (folder / LOG).open("ab") as log:
+            self._started.append(subprocess.Popen(  # noqa: S603 - our own runner
                 [sys.executable, "-m", "fusionkit.studio.runner", str(folder)], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True))
 

@@ -61,7 +61,8 @@ def test_a_training_is_started_with_arguments_of_our_own_alone(folder: Path, sta
     ({"output": "full"}, 409, "folder-not-empty"), ({"graph": "../graph.yaml"}, 403, "outside"),
     ({"data": "none.yaml"}, 404, "not-found"), ({"graph": None}, 400, "bad-request"),
     ({"command": "serve"}, 400, "bad-request"), ({"command": "report", "run": ".."}, 403, "outside"),
-    ({"settings": {"plugin": "x.py"}}, 400, "bad-request"), ({"settings": {"epochs": "3 --plugin"}}, 400, "bad-request"),
+    ({"settings": {"plugin": "x.py"}}, 400, "bad-request"),
+    ({"settings": {"epochs": "3 --plugin"}}, 400, "bad-request"),
     ({"settings": {"epochs": 2.5}}, 400, "bad-request"), ({"settings": {"epochs": True}}, 400, "bad-request"),
     ({"settings": {"precision": "int4"}}, 400, "bad-request"), ({"settings": {"compile": 1}}, 400, "bad-request")])
 def test_anything_else_is_refused(folder: Path, started: list[Path], change: dict[str, Any], status: int, code: str):
@@ -140,7 +141,7 @@ def test_work_waits_for_its_turn_and_is_stopped_while_it_waits(folder: Path, wor
 
     place = folder / PLACE
     place.mkdir(parents=True)
-    with open(place / runner.QUEUE, "a") as queue:
+    with (place / runner.QUEUE).open("a") as queue:
         fcntl.lockf(queue, fcntl.LOCK_EX)
         name = begun(work, ["--version"])
         until(lambda: work.job(name)["state"] == "waiting")
