@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,8 @@ from fusionkit import __version__
 from fusionkit.files import inside, read_text
 from fusionkit.records.histories import curves, histories
 from fusionkit.records.run_folders import GRAPH, RunIndex, RunRow, folds_of, read_row
+from fusionkit.studio.bodies import answered, body_of, text_of
+from fusionkit.studio.case_desk import CaseDesk
 from fusionkit.studio.frames import POLICY, Frames
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.guard import Guard, TooLargeError, answer
@@ -38,7 +39,7 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
 
     `plugins` are files of components that the commands which the page starts use.
     """
-    desk = _Desk(folder, link, Work(folder, plugins))
+    desk, cases = _Desk(folder, link, Work(folder, plugins)), CaseDesk(folder, link)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -50,10 +51,12 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
     gets: dict[str, Handler] = {"about": desk.about, "files": desk.files, "file": desk.file, "runs": desk.runs,
                                 "run": desk.run, "history": desk.history, "published": desk.published,
                                 "pages": desk.pages, "sources": desk.sources, "work": desk.jobs,
-                                "work/{id}": desk.job, "work/{id}/log": desk.log}
+                                "work/{id}": desk.job, "work/{id}/log": desk.log,
+                                "cases": cases.cases, "case": cases.case, "picture": cases.picture}
     posts: dict[str, Handler] = {"check": desk.asked("check"), "edit": desk.asked("edit"),
                                  "diff": desk.asked("difference"), "page": desk.admit,
-                                 "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume}
+                                 "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
+                                 "case/inputs": cases.inputs, "case/slices": cases.slices}
     routes = [Route("/", _page), Route("/page/{ticket}", _told(desk.framed)),
               *(Route(f"/api/{name}", _told(handler)) for name, handler in gets.items()),
               *(Route(f"/api/{name}", _told(handler), methods=["POST"]) for name, handler in posts.items()),
@@ -122,16 +125,12 @@ class _Desk:
     def asked(self, call: str) -> Handler:
         """What the worker answers to the request's body."""
         async def ask(request: Request) -> Response:
-            found = await self.link.ask(call, await body_of(request))
-            if "error" in found:
-                return answer(400, str(found["code"]), str(found["error"]))
-            return JSONResponse(found["result"])
+            return await answered(self.link, call, await body_of(request))
 
         return ask
 
     async def published(self, request: Request) -> Response:
-        found = await self.link.ask("published", {"name": request.query_params.get("name")})
-        return JSONResponse(found["result"])
+        return await answered(self.link, "published", {"name": request.query_params.get("name")})
 
     async def pages(self, request: Request) -> Response:
         return JSONResponse(await asyncio.to_thread(self.frames.pages))
@@ -203,25 +202,3 @@ def _short(row: RunRow) -> dict[str, Any]:
     for head in made["heads"].values():
         head["metrics"] = dict(list(head["metrics"].items())[:2])
     return made
-
-
-async def body_of(request: Request) -> dict[str, Any]:
-    """The object in the body of a request.
-
-    Raises: ValueError or TypeError where it has none.
-    """
-    found = json.loads(await request.body())
-    if not isinstance(found, dict):
-        raise TypeError("an object is expected")
-    return found
-
-
-def text_of(given: dict[str, Any], name: str) -> str:
-    """A text of a request's body.
-
-    Raises: TypeError where it is something else.
-    """
-    found = given.get(name)
-    if not isinstance(found, str):
-        raise TypeError(f"{name} is a text")
-    return found

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusionkit.network.measure import Measurement
     from fusionkit.planning.plan import Call
     from fusionkit.shapes.layouts import TensorShape
+    from fusionkit.studio.case_data import CaseData
 
 Answer = dict[str, Any]
 
@@ -77,9 +78,20 @@ class Desk:
 
         self.registry: Registry = discover(files=list(plugins))
         self.memo = PlanningMemo()
+        self._cases: CaseData | None = None
         self.waiting = waiting
         self.calls: dict[str, Callable[[Answer], Answer]] = {
-            "check": self.check, "edit": self.edit, "difference": self.difference, "published": self.published}
+            "check": self.check, "edit": self.edit, "difference": self.difference, "published": self.published,
+            "case": lambda given: self.cases.case(given["folder"], given["case"]),
+            "slices": lambda given: self.cases.slices(given)}
+
+    @property
+    def cases(self) -> CaseData:
+        """The data of runs; reading them needs packages that graphs do not need."""
+        from fusionkit.studio.case_data import CaseData
+
+        self._cases = self._cases or CaseData(self.registry)
+        return self._cases
 
     def answer(self, call: str, given: Answer) -> Answer:
         """`result`, or `error` with why there is none."""

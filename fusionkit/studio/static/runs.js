@@ -57,6 +57,7 @@ export async function runsPage(main, about, id) {
       const losses = names.filter((name) => name === "train_loss" || name === "validation_loss");
       const others = names.filter((name) => name.startsWith("validation_") && name !== "validation_loss");
       side.replaceChildren(h("h2", {}, path), h("p", {}, state(run)), run.why ? h("p", {}, run.why) : "",
+        run.state === "finished" && run.kind !== "comparison" ? h("p", {}, h("a", { href: `#/cases/${encodeURI(path)}` }, "cases, the worst first")) : "",
         mine.length ? h("ul", {}, pageLinks(mine)) : "",
         about.write && run.state === "finished" && run.kind !== "comparison" ? h("p", { class: "bar" },
           ["report", "explain"].map((command) => h("button", { onclick: () => begin(command, path) }, `Run ${command}`))) : "",
