@@ -106,6 +106,20 @@ class StudioFolder:
             raise RefusedFileError(403, "not-written", f"{name!r} cannot be written: {error.strerror}") from None
         return {"base": _base(raw)}
 
+    def table(self, name: str) -> Path:
+        """A table of cases inside, that a data file is to be written beside.
+
+        Raises: RefusedFileError.
+        """
+        if not self.write:
+            raise RefusedFileError(403, "read-only", "the studio was started without --write")
+        path = inside(self.path, name)
+        if path is None or Path(name).is_absolute():
+            raise RefusedFileError(403, "outside", "it is outside the folder of the studio")
+        if path.suffix not in TABLES or any(part.startswith(".") for part in Path(name).parts) or not path.is_file():
+            raise RefusedFileError(404, "not-found", f"there is no table {name!r}")
+        return path
+
     def folder(self, name: str) -> Path:
         """A folder inside, by its path.
 

@@ -17,9 +17,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fusionkit import __version__
-from fusionkit.files import inside, read_text
+from fusionkit.files import inside, plain_json, read_text
 from fusionkit.records.histories import curves, histories
-from fusionkit.records.run_folders import GRAPH, RunIndex, RunRow, folds_of, read_row
+from fusionkit.records.run_folders import COMPARED, GRAPH, RunIndex, RunRow, folds_of, read_row, run_rows
 from fusionkit.studio.bodies import answered, body_of, text_of
 from fusionkit.studio.case_desk import CaseDesk
 from fusionkit.studio.frames import POLICY, Frames
@@ -48,15 +48,15 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
         starting.cancel()
         await link.stop()
 
-    gets: dict[str, Handler] = {"about": desk.about, "files": desk.files, "file": desk.file, "runs": desk.runs,
-                                "run": desk.run, "history": desk.history, "published": desk.published,
-                                "pages": desk.pages, "sources": desk.sources, "work": desk.jobs,
-                                "work/{id}": desk.job, "work/{id}/log": desk.log,
-                                "cases": cases.cases, "case": cases.case, "picture": cases.picture}
-    posts: dict[str, Handler] = {"check": desk.asked("check"), "edit": desk.asked("edit"),
-                                 "diff": desk.asked("difference"), "page": desk.admit,
-                                 "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
-                                 "case/inputs": cases.inputs, "case/slices": cases.slices}
+    gets: dict[str, Handler] = {
+        "about": desk.about, "files": desk.files, "file": desk.file, "sources": desk.sources,
+        "published": desk.published, "runs": desk.runs, "run": desk.run, "history": desk.history, "compare": desk.compare, "pages": desk.pages,
+        "work": desk.jobs, "work/{id}": desk.job, "work/{id}/log": desk.log,
+        "cases": cases.cases, "case": cases.case, "picture": cases.picture}
+    posts: dict[str, Handler] = {
+        "check": desk.asked("check"), "edit": desk.asked("edit"), "diff": desk.asked("difference"), "page": desk.admit,
+        "propose": desk.propose, "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
+        "case/inputs": cases.inputs, "case/slices": cases.slices}
     routes = [Route("/", _page), Route("/page/{ticket}", _told(desk.framed)),
               *(Route(f"/api/{name}", _told(handler)) for name, handler in gets.items()),
               *(Route(f"/api/{name}", _told(handler), methods=["POST"]) for name, handler in posts.items()),
@@ -143,6 +143,17 @@ class _Desk:
         content = await asyncio.to_thread(self.frames.taken, request.path_params["ticket"])
         return Response(content, media_type="text/html", headers={"content-security-policy": POLICY})
 
+    async def compare(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self._compare, request.query_params["id"]))
+
+    async def propose(self, request: Request) -> Response:
+        given = await body_of(request)
+        table = await asyncio.to_thread(self.folder.table, text_of(given, "table"))
+        names = {key: given.get(key) for key in ("target", "id")}
+        if not all(isinstance(name, str | None) for name in names.values()):
+            raise TypeError("target and id are names of columns")
+        return await answered(self.link, "propose", {**names, "table": str(table), "folder": str(self.folder.path)})
+
     async def sources(self, request: Request) -> Response:
         return JSONResponse(await asyncio.to_thread(self.folder.sources))
 
@@ -180,6 +191,20 @@ class _Desk:
         path = self.folder.folder(request.query_params["id"])
         lines = await asyncio.to_thread(histories, path)
         return JSONResponse({"curves": curves(lines.values()), "trainings": list(lines)})
+
+    def _compare(self, name: str) -> dict[str, Any]:
+        """The table of a comparison as it was written, and the run of each of its networks, by folder."""
+        path = self.folder.folder(name)
+        written = inside(self.folder.path, str(path / COMPARED))
+        found = plain_json(written) if written is not None else None
+        if found is None or not isinstance(found.get("heads"), dict):
+            raise RefusedFileError(404, "not-found", f"{name!r} has no table of a comparison")
+        runs: dict[str, str] = {}
+        for row in run_rows(path, inner=True):
+            parts = row.path.split("/")
+            if len(parts) > 2 and parts[0] == "runs":
+                runs.setdefault(parts[1].lower(), f"{name}/{row.path}")
+        return {**found, "runs": runs}
 
     def _run(self, name: str) -> dict[str, Any]:
         path = self.folder.folder(name)

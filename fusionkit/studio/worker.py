@@ -82,7 +82,7 @@ class Desk:
         self.waiting = waiting
         self.calls: dict[str, Callable[[Answer], Answer]] = {
             "check": self.check, "edit": self.edit, "difference": self.difference, "published": self.published,
-            "case": lambda given: self.cases.case(given["folder"], given["case"]),
+            "propose": self.propose, "case": lambda given: self.cases.case(given["folder"], given["case"]),
             "slices": lambda given: self.cases.slices(given)}
 
     @property
@@ -172,6 +172,18 @@ class Desk:
             return {"names": sorted(self.registry.graphs)}
         path = self.registry.graph(str(name))
         return {"text": path.read_text(encoding="utf-8") if path else None}
+
+    def propose(self, given: Answer) -> Answer:
+        """Write a data file and a graph for a table: their paths in the folder, the guesses, what is said of both."""
+        from pathlib import Path
+
+        from fusionkit.interface.proposal import propose
+
+        made = propose(given["table"], target=given.get("target"), id_column=given.get("id"))
+        data, graph = (path.resolve().relative_to(Path(given["folder"]).resolve()).as_posix()
+                       for path in (made.data, made.graph))
+        return {"data": data, "graph": graph, "findings": _told(made.findings),
+                "guesses": [{"column": each.column, "role": each.role, "why": each.why} for each in made.guesses]}
 
 
 def _told(found: Sequence[Diagnostic]) -> list[Answer]:

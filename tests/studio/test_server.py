@@ -175,6 +175,31 @@ def test_a_page_is_framed_once_and_may_do_nothing(folder: Path):
     assert request(made, "GET", address, token=None, host="evil.example").status == 421
 
 
+def test_a_comparison_is_shown_as_it_was_written(folder: Path):
+    place = folder / "cmp"
+    (place / "runs" / "fusion.Sum" / "repeat-1").mkdir(parents=True)
+    (place / "runs" / "fusion.Sum" / "repeat-1" / "run.json").write_text('{"train": []}')
+    (place / "compare.json").write_text('{"heads": {"h": {"rows": []}}, "node": "both"}')
+    found = got(folder, "/api/compare?id=cmp").data
+    assert found == {"heads": {"h": {"rows": []}}, "node": "both",
+                     "runs": {"fusion.sum": "cmp/runs/fusion.Sum/repeat-1"}}
+    (place / "compare.json").unlink()
+    (place / "compare.json").symlink_to(folder.parent / "secret.yaml")
+    assert got(folder, "/api/compare?id=cmp").status == 404
+
+
+def test_a_data_file_is_proposed_for_a_table_inside_alone(folder: Path):
+    (folder / "cases.csv").write_text("id,sex\n")
+    body = {"table": "cases.csv", "target": "sex", "id": None}
+    assert request(app(folder), "POST", "/api/propose", body).data["code"] == "read-only"
+    found = request(app(folder, write=True), "POST", "/api/propose", body).data
+    assert found["call"] == "propose" and found["with"] == {
+        "target": "sex", "id": None, "table": str(folder / "cases.csv"), "folder": str(folder)}
+    for table, status in (("../cases.csv", 403), ("graph.yaml", 404), ("none.csv", 404), (".hidden/a.csv", 404),
+                          (7, 400)):
+        assert request(app(folder, write=True), "POST", "/api/propose", {"table": table}).status == status
+
+
 def test_the_address_of_a_page_ends_after_a_minute(folder: Path, monkeypatch: pytest.MonkeyPatch):
     (folder / "report.html").write_text("good")
     frames, now = Frames(StudioFolder(folder)), 100.0

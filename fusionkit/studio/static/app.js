@@ -1,15 +1,18 @@
 // Which page is shown, by the fragment of the address.
 
 import { get, takeToken } from "./api.js";
+import { beginPage } from "./begin.js";
 import { casesPage } from "./cases.js";
+import { comparePage } from "./compare.js";
 import { h, say } from "./dom.js";
 import { framePage } from "./frame.js";
 import { graphPage } from "./graph.js";
 import { runsPage } from "./runs.js";
 import { trainPage, workPage } from "./work.js";
 
-const PAGES = { graph: graphPage, runs: runsPage, run: runsPage, page: framePage, cases: casesPage, work: workPage, train: trainPage };
-const UNDER = { run: "runs", page: "runs", cases: "runs", train: "work" };
+const PAGES = { graph: graphPage, runs: runsPage, run: runsPage, page: framePage, cases: casesPage, compare: comparePage, begin: beginPage,
+  new: (main, about, name) => graphPage(main, about, "", name), work: workPage, train: trainPage };
+const UNDER = { run: "runs", page: "runs", cases: "runs", compare: "runs", new: "graph", train: "work" };
 
 const main = document.getElementById("main");
 let leave = () => {};

@@ -8,9 +8,11 @@ import { makeEditor } from "./editor.js";
 const REST = 60;
 const COSTS_AFTER = 400;
 
-export async function graphPage(main, about, path) {
+// `begun` is the name of a published graph that a new file starts from.
+export async function graphPage(main, about, path, begun) {
   const files = await get("files");
-  if (!path && files.length) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
+  if (!path && !begun && !files.length) { location.replace("#/begin"); return () => {}; }
+  if (!path && !begun) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
   const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null };
   const editor = makeEditor(changed, (line) => cursor(line));
   const drawing = makeDrawing((name) => { choose(name); if (state.lines[name]) editor.goTo(state.lines[name], 3); });
@@ -36,11 +38,7 @@ export async function graphPage(main, about, path) {
   await open();
 
   async function open() {
-    if (!path) {
-      tell("No graph in this folder yet. Start from a published graph, or make one from a table of cases: ",
-        h("code", {}, "fusionkit new --from cases.csv"));
-      return;
-    }
+    if (!path) { await begin(begun); return; }
     try {
       const file = await get("file", { path });
       Object.assign(state, { base: file.base, saved: file.text });
@@ -61,11 +59,20 @@ export async function graphPage(main, about, path) {
   async function begin(name) {
     if (!name) return;
     const found = await get("published", { name });
-    if (!state.path) { state.path = `${name}.yaml`; select.lastChild.textContent = state.path; select.lastChild.value = state.path; }
+    if (!state.path) {
+      state.path = free(`${name}.yaml`);
+      select.lastChild.textContent = state.path; select.lastChild.value = state.path;
+    }
     editor.text = found.text;
     changed(found.text);
   }
 
+  // A name that no file has, so that a new graph is saved beside the others.
+  function free(name) {
+    let made = name;
+    for (let number = 2; files.some((file) => file.path === made); number++) made = name.replace(".yaml", `-${number}.yaml`);
+    return made;
+  }
   function forget() { localStorage.removeItem(`draft:${state.path}`); }
 
   function changed(text) {
@@ -80,6 +87,13 @@ export async function graphPage(main, about, path) {
   }
 
   async function check(number, text, costs) {
+    if (/^fusionkit-data\s*:/m.test(text)) {
+      drawing.show(null);
+      list([]);
+      findings.replaceChildren(h("li", {}, "a data file: it is checked together with a graph, when a training starts"));
+      say("data file");
+      return;
+    }
     try {
       const found = await post("check", { text, path: state.path, costs, ...drawing.size });
       if (number !== state.newest || found.dropped) return;

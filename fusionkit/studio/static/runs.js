@@ -22,7 +22,7 @@ export async function runsPage(main, about, id) {
   draw();
   pages = await get("pages");
   if (id) show(id);
-  else side.append(others(), h("p", { class: "quiet" }, rows.length ? "choose a run" : "no runs below this folder yet: fusionkit train GRAPH DATA -o FOLDER"));
+  else side.append(others(), h("p", { class: "quiet" }, rows.length ? "choose a run" : h("span", {}, "no runs below this folder yet: ", h("a", { href: "#/train/" }, "train a network"))));
 
   function draw() {
     const words = filter.value.trim().split(/\s+/).filter(Boolean);
@@ -38,7 +38,7 @@ export async function runsPage(main, about, id) {
     } });
     box.checked = chosen.has(row.path);
     return h("tr", { class: row.path === id ? "chosen" : null }, h("td", {}, box),
-      h("td", {}, h("a", { href: `#/run/${encodeURI(row.path)}` }, row.path)), h("td", {}, row.network),
+      h("td", {}, h("a", { href: `#/${row.kind === "comparison" ? "compare" : "run"}/${encodeURI(row.path)}` }, row.path)), h("td", {}, row.network),
       h("td", {}, state(row)), h("td", {}, results(row)), h("td", {}, ago(row.when)));
   }
 

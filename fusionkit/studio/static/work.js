@@ -104,7 +104,7 @@ export async function workPage(main, about, id) {
     }
     next = log.next;
     draw(job);
-    if (job.output && job.command === "train") {
+    if (job.progress && job.progress.epoch) {
       const past = await get("history", { id: job.output }).catch(() => null);
       const names = past ? Object.keys(past.curves).filter((name) => name === "train_loss" || name === "validation_loss") : [];
       if (names.length) curve.replaceChildren(chart(past.curves, names, "loss"));
