@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fusionkit import __version__
+from fusionkit.errors import UserError
 from fusionkit.files import inside, plain_json, read_text
 from fusionkit.records.histories import curves, histories
 from fusionkit.records.run_folders import COMPARED, GRAPH, RunIndex, RunRow, folds_of, read_row, run_rows
@@ -50,12 +51,13 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
 
     gets: dict[str, Handler] = {
         "about": desk.about, "files": desk.files, "file": desk.file, "sources": desk.sources,
-        "published": desk.published, "runs": desk.runs, "run": desk.run, "history": desk.history, "compare": desk.compare, "pages": desk.pages,
-        "work": desk.jobs, "work/{id}": desk.job, "work/{id}/log": desk.log,
-        "cases": cases.cases, "case": cases.case, "picture": cases.picture}
+        "published": desk.published, "runs": desk.runs, "run": desk.run, "history": desk.history,
+        "compare": desk.compare, "pages": desk.pages, "work": desk.jobs, "work/{id}": desk.job,
+        "work/{id}/log": desk.log, "cases": cases.cases, "case": cases.case, "picture": cases.picture}
     posts: dict[str, Handler] = {
-        "check": desk.asked("check"), "edit": desk.asked("edit"), "diff": desk.asked("difference"), "page": desk.admit,
-        "propose": desk.propose, "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
+        "outline": desk.outline, "check": desk.asked("check"), "edit": desk.asked("edit"),
+        "diff": desk.asked("difference"), "page": desk.admit, "propose": desk.propose,
+        "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
         "case/inputs": cases.inputs, "case/slices": cases.slices}
     routes = [Route("/", _page), Route("/page/{ticket}", _told(desk.framed)),
               *(Route(f"/api/{name}", _told(handler)) for name, handler in gets.items()),
@@ -121,6 +123,12 @@ class _Desk:
         if not isinstance(path, str) or not isinstance(text, str) or not isinstance(base, str | None):
             raise TypeError("path and text are texts")
         return JSONResponse(await asyncio.to_thread(self.folder.save, path, text, base))
+
+    async def outline(self, request: Request) -> Response:
+        """The drawing of a graph's text without shapes, which needs no component: while the worker imports them."""
+        given = await body_of(request)
+        sizes = [float(given.get(name) or standard) for name, standard in (("wide", 1600), ("high", 950))]
+        return JSONResponse({"svg": await asyncio.to_thread(_outlined, text_of(given, "text"), *sizes)})
 
     def asked(self, call: str) -> Handler:
         """What the worker answers to the request's body."""
@@ -219,6 +227,18 @@ class _Desk:
             graph = ""
         files = sorted(each.relative_to(path).as_posix() for each in path.glob("*") if each.is_file())
         return {**row.as_json(), "graph": graph, "files": files[:_MOST_FILES], "place": str(path)}
+
+
+def _outlined(text: str, wide: float, high: float) -> str | None:
+    """The drawing as SVG, None where the text is no YAML."""
+    from fusionkit.drawing.sketch_labels import sketch_svg
+    from fusionkit.planning.sketch import outline
+    from fusionkit.syntax.reader import read
+
+    try:
+        return sketch_svg(outline(read(text, "graph.yaml")), wide, high)
+    except UserError:
+        return None
 
 
 def _short(row: RunRow) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class Desk:
             tree = read(given["text"], given.get("path") or "graph.yaml")
         except UserError as error:
             return {"ok": False, "diagnostics": _told(error.diagnostics), "svg": None, "lines": {}, "ms": 0.0}
-        made = sketch(tree, self.registry, self.memo.witness)
+        made = sketch(tree, self.registry, self.memo.witness, output=self.memo.output)
         faults = [*made.diagnostics, *training_faults(tree, self.registry)]
         if given.get("costs") and made.complete:
             try:

@@ -123,6 +123,13 @@ def test_the_worker_is_asked(folder: Path, text: str, status: int):
     assert status != 200 or found.data == {"call": "check", "with": {"text": text}}
 
 
+def test_a_graph_is_drawn_before_its_components_are_there(folder: Path):
+    text = GRAPH + "nodes: {n: {use: encoder.unknown, from: a}, m: {use: fusion.sum, from: [n, gone]}}\n"
+    found = request(app(folder), "POST", "/api/outline", {"text": text, "wide": 700}).data["svg"]
+    assert 'data-node="m"' in found and 'data-wire="n"' in found and "encoder.unknown" in found
+    assert request(app(folder), "POST", "/api/outline", {"text": "a: ["}).data == {"svg": None}
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"path": 3, "text": "", "base": null}'])
 def test_a_body_that_is_nothing_is_refused(folder: Path, body: bytes):
     assert request(app(folder, write=True), "PUT", "/api/file", body).status == 400

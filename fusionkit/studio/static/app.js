@@ -23,7 +23,6 @@ async function show() {
   leave = () => {};
   try {
     about = about || await get("about");
-    if (about.worker !== "ready") say("loading components; the first check takes some seconds");
     const [, name, rest] = location.hash.match(/^#\/(\w+)\/?(.*)$/) || [null, "graph", ""];
     for (const link of document.querySelectorAll("nav a")) {
       if (link.getAttribute("href") === `#/${UNDER[name] || name}`) link.setAttribute("aria-current", "page");

@@ -94,9 +94,11 @@ export async function graphPage(main, about, path, begun) {
       say("data file");
       return;
     }
+    if (about.worker !== "ready") outline(number, text);
     try {
       const found = await post("check", { text, path: state.path, costs, ...drawing.size });
       if (number !== state.newest || found.dropped) return;
+      about.worker = "ready";
       state.lines = found.lines;
       drawing.show(found.svg);
       drawing.choose(state.node);
@@ -110,6 +112,12 @@ export async function graphPage(main, about, path, begun) {
       say(error.message);
       if (error.status === 504 || error.status === 503) list([{ code: "worker", severity: "error", message: error.message }]);
     }
+  }
+
+  // Shapes need the components, whose import takes seconds after a start; boxes and wires do not.
+  async function outline(number, text) {
+    const found = await post("outline", { text, ...drawing.size }).catch(() => null);
+    if (found && found.svg && number === state.newest && about.worker !== "ready") { drawing.show(found.svg); say("loading components: shapes come in some seconds"); }
   }
 
   function list(found) {
