@@ -23,8 +23,8 @@ def upright(volume: NDArray[np.float32], grid: Grid | None) -> tuple[NDArray[np.
     is at the feet.
     """
     order = turns(grid)
-    turned = np.flip(volume.transpose([axis for axis, _ in order]), [place for place, (_, flipped) in enumerate(order)
-                                                                     if flipped])
+    turned = np.flip(volume.transpose([axis for axis, _ in order]),
+                     tuple(place for place, (_, flipped) in enumerate(order) if flipped))
     return turned, [1.0, 1.0, 1.0] if grid is None else [grid.spacing[axis] for axis, _ in order]
 
 

@@ -59,8 +59,9 @@ def outline(tree: Tree) -> Sketch:
 
     No shape is known, and only mistakes of structure are found.
     """
+    found: tuple[Diagnostic, ...] = ()
     try:
-        graph, found = from_tree(tree), ()
+        graph = from_tree(tree)
     except GraphError as error:
         graph, found = error.partial, tuple(error.diagnostics)
     return Sketch(graph, Plan(graph, (), (), (), None, {}), found)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.files import inside, opened, replacing
-from fusionkit.records.run_folders import CASES, HISTORY, RUN
+from fusionkit.records.run_folders import CASES, COMPARED, HISTORY, IDENTITY, METRICS, RUN
 
 MOST_FILES, DEEPEST, MOST_BYTES = 2000, 8, 1 << 20
-_OF_RUNS = {RUN, CASES, HISTORY}
+_OF_RUNS = {RUN, CASES, HISTORY, METRICS, COMPARED, IDENTITY}
 _GRAPH = re.compile(rb"^fusionkit\s*:", re.M)
 _DATA = re.compile(rb"^fusionkit-data\s*:", re.M)
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet")

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from asgi import HOST, TOKEN, Answer, request
 from test_server import GRAPH, FakeLink
+from tiny_study import write_study
 
+from fusionkit.records.run_folders import read_row
 from fusionkit.studio import runner
 from fusionkit.studio.graph_files import StudioFolder
 from fusionkit.studio.server import make_app
@@ -118,12 +120,12 @@ def begun(work: Work, argv: list[str]) -> str:
     return place.name
 
 
-def until(what: Callable[[], bool]) -> None:
-    for _ in range(400):
+def until(what: Callable[[], bool], seconds: int = 20) -> None:
+    for _ in range(20 * seconds):
         if what():
             return
         time.sleep(0.05)
-    raise AssertionError("it did not come about in 20 s")
+    raise AssertionError(f"it did not come about in {seconds} s")
 
 
 def test_the_runner_writes_the_output_and_how_it_ended(folder: Path, work: Work):
@@ -148,6 +150,30 @@ def test_work_waits_for_its_turn_and_is_stopped_while_it_waits(folder: Path, wor
         work.stop(name)
         until(lambda: work.job(name)["state"] == "stopped")
     assert work.job(name)["code"] is None and work.log(name, 0) == {"text": "", "next": 0}
+
+
+@pytest.mark.slow  # over ten seconds: two commands import torch
+def test_a_training_is_stopped_and_resumed_by_another_studio(tmp_path: Path):
+    graph, data = write_study(tmp_path)
+    first = Work(StudioFolder(tmp_path.resolve(), write=True))
+    job = first.start({"command": "train", "graph": Path(graph).name, "data": Path(data).name, "output": "run",
+                       "settings": {"epochs": 50000, "patience": 0}})
+    until(lambda: (first.job(job["id"])["progress"] or {}).get("epoch", 0) > 3, 120)
+    assert read_row(tmp_path / "run", tmp_path).state == "running"  # type: ignore[union-attr]
+    second = Work(StudioFolder(tmp_path.resolve(), write=True))
+    assert second.job(job["id"])["state"] == "running"
+    second.stop(job["id"])
+    until(lambda: second.job(job["id"])["state"] == "stopped", 60)
+    assert "--resume" in second.log(job["id"], 0)["text"] and (tmp_path / "run" / "last").exists()
+    place = tmp_path / PLACE / job["id"] / runner.JOB
+    reached = second.job(job["id"])["progress"]["epoch"]
+    place.write_text(place.read_text().replace("--epochs=50000", f"--epochs={reached + 7}"))
+    second.resume(job["id"])
+    until(lambda: second.job(job["id"])["state"] == "done", 120)
+    assert second.job(job["id"])["progress"] == {"fold": None, "folds": None, "epoch": reached + 7,
+                                                 "of": reached + 7, "trained": True}
+    for each in (*first._started, *second._started):
+        each.wait(20)
 
 
 def test_settings_that_are_none_give_no_flags():

@@ -46,8 +46,8 @@ export async function beginPage(main, about) {
       made.replaceChildren(h("p", {}, "These are guesses: read them, above all the target and the split."),
         h("table", {}, h("thead", {}, h("tr", {}, ["column or folder", "taken for", "because"].map((name) => h("th", { scope: "col" }, name)))),
           h("tbody", {}, found.guesses.map((each) => h("tr", {}, h("th", { scope: "row" }, each.column), h("td", {}, each.role), h("td", {}, each.why))))),
-        found.findings.length ? h("ul", { class: "findings" }, found.findings.map((each) => h("li", { class: each.severity }, h("strong", {}, each.severity === "error" ? "mistake " : "warning "),
-          `${each.message} [${each.code}]`, each.fix ? h("p", {}, `fix: ${each.fix}`) : null))) : "",
+        found.findings.length ? h("div", { class: "findings" }, h("ul", {}, found.findings.map((each) => h("li", { class: each.severity }, h("strong", {}, each.severity === "error" ? "mistake " : "warning "),
+          `${each.message} [${each.code}]`, each.fix ? h("p", {}, `fix: ${each.fix}`) : null)))) : "",
         h("p", { class: "bar" }, h("a", { href: `#/graph/${encodeURI(found.graph)}` }, "the graph"), h("a", { href: `#/graph/${encodeURI(found.data)}` }, "the data file"),
           wrong ? "" : h("a", { href: `#/train/${encodeURI(found.graph)}` }, "train it")));
     } catch (error) { tell(error.message); say(""); }

@@ -16,7 +16,7 @@ export async function graphPage(main, about, path, begun) {
   const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null };
   const editor = makeEditor(changed, (line) => cursor(line));
   const drawing = makeDrawing((name) => { choose(name); if (state.lines[name]) editor.goTo(state.lines[name], 3); });
-  const findings = h("ul", { class: "findings", id: "findings", role: "log", "aria-label": "Mistakes" });
+  const items = h("ul"), findings = h("div", { class: "findings", id: "findings", role: "log", tabindex: "0", "aria-label": "Mistakes" }, items);
   const note = h("div", { role: "status" });
   const select = h("select", { "aria-label": "Graph", onchange: () => { location.hash = `#/graph/${encodeURI(select.value)}`; } },
     files.map((file) => h("option", { value: file.path, selected: file.path === path }, `${file.path}  (${file.name})`)),
@@ -90,7 +90,7 @@ export async function graphPage(main, about, path, begun) {
     if (/^fusionkit-data\s*:/m.test(text)) {
       drawing.show(null);
       list([]);
-      findings.replaceChildren(h("li", {}, "a data file: it is checked together with a graph, when a training starts"));
+      items.replaceChildren(h("li", {}, "a data file: it is checked together with a graph, when a training starts"));
       say("data file");
       return;
     }
@@ -121,7 +121,7 @@ export async function graphPage(main, about, path, begun) {
   }
 
   function list(found) {
-    findings.replaceChildren(...(found.length ? found.map((each) => h("li", { class: each.severity },
+    items.replaceChildren(...(found.length ? found.map((each) => h("li", { class: each.severity },
       h("button", { onclick: () => each.where && editor.goTo(each.where.line, each.where.column) },
         h("strong", {}, each.severity === "error" ? "mistake " : "warning "),
         each.where ? `${each.where.line}:${each.where.column} ` : "", `${each.message} [${each.code}]`),
