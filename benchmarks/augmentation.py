@@ -105,8 +105,10 @@ def batchgenerators(volume: Tensor, *, elastic: bool) -> Callable[[], object]:
 
 def torchio(volume: Tensor, *, elastic: bool) -> Callable[[], object]:
     """TorchIO's transforms, one after the other."""
+    import SimpleITK
     import torchio as tio
 
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # which resamples for it
     image = tio.ScalarImage(tensor=volume.permute(0, 3, 2, 1).contiguous(), affine=np.diag([*SPACING[::-1], 1.0]))
     parts = [tio.RandomAffine(scales=(0.85, 1.2), degrees=(15, 5, 5), translation=10, isotropic=True),
              *([tio.RandomElasticDeformation(num_control_points=7, max_displacement=7.5)] if elastic else []),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusionkit.interface.build import build as build
     from fusionkit.interface.calibrate import calibrate as calibrate
     from fusionkit.interface.check import check as check
+    from fusionkit.interface.claims import run_claim as run_claim
     from fusionkit.interface.compare import compare as compare
     from fusionkit.interface.evaluate import evaluate as evaluate
     from fusionkit.interface.explain import explain as explain

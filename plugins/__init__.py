@@ -23,6 +23,12 @@ def fusionkit_graphs() -> Path:
 
 
 @hookimpl
+def fusionkit_claims() -> Path:
+    """The folder of the published results."""
+    return _HERE / "claims"
+
+
+@hookimpl
 def fusionkit_contract() -> str:
     """The versions of the contract that these plugins are written for."""
     return ">=2.0,<3"

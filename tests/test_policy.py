@@ -27,7 +27,7 @@ FLOORS: dict[int, str] = {
     9: "comparison reporting testing explaining deployment serving",
     8: "runs explanation",
     7: "training inference conversion",
-    6: "network drawing",
+    6: "claims network drawing",
     5: "planning api reading evaluation records",
     4: "graph data",
     3: "registry pretrained layers",

@@ -30,5 +30,9 @@ class PluginSpec:
         """The folder of graph files that the package publishes; `NAME.yaml` is available as `NAME`."""
 
     @hookspec
+    def fusionkit_claims(self) -> Path:  # type: ignore[empty-body]  # a specification has no body
+        """The folder of the published results that the package can run again; `NAME.yaml` is available as `NAME`."""
+
+    @hookspec
     def fusionkit_contract(self) -> str:  # type: ignore[empty-body]  # a specification has no body
         """The versions of the contract that the package was written for, as in '>=2.0,<3'."""

@@ -11,29 +11,47 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from fusionkit.data import case_files, path_template
+from fusionkit.data import case_files, item_masks, path_template
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
+from fusionkit.data.geometry.steps import NO_PART
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.numbers import NumberFormats
 from fusionkit.data.readers.bag import MOST_FILES, BagOptions
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, show_sizes
 from fusionkit.data.table import Table, read_table
 from fusionkit.errors import DataError, Diagnostic, Span, did_you_mean
 
+T = TypeVar("T")
 _MAGIC = re.compile(r"[*?\[]")
 _DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Bag:
-    """The files of the items of one case, in their order, and where each is; no `positions` where nothing tells."""
+    """The files of the items of one case, in their order, and where each is; no `positions` where nothing tells.
+
+    `beside` has the masks of each, where it has its own.
+    """
 
     files: tuple[Path, ...]
     positions: tuple[float, ...] = ()
+    beside: tuple[Companions, ...] = ()
+
+    def companions(self, item: int, of_case: Companions) -> Companions:
+        """What else the array of an item depends on, `of_case` being what its case has."""
+        return self.beside[item] if self.beside else of_case
+
+    def only(self, items: Sequence[int]) -> Bag:
+        """Some of its items."""
+        def some(of_all: tuple[T, ...]) -> tuple[T, ...]:
+            return tuple(of_all[item] for item in items) if of_all else ()
+
+        return Bag(some(self.files), some(self.positions), some(self.beside))
 
 
 Place = Path | Bag
@@ -59,7 +77,8 @@ def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings
     wrong: set[int] = set()
     for row in range(len(table)):
         try:
-            bag = _of_table(spec, of_row.get(row, ())) if spec.bag.table is not None else _of_cells(spec, table, row)
+            bag = (_of_table(spec, of_row.get(row, ()), description.numbers) if spec.bag.table is not None else
+                   _of_cells(spec, table, row))
             found.append(bag if bag.files else None)
         except ReadError as fault:
             found.append(None)
@@ -81,15 +100,24 @@ def _of_cells(spec: InputSpec, table: Table, row: int) -> Bag:
     # A cell is inserted literally, so that its brackets match nothing else.
     filled = path_template.fill(spec.template, {name: _MAGIC.sub(r"[\g<0>]", table.cell(row, name)) for name in names})
     relative = () if filled is None else _matches(spec, filled, span)
-    return Bag(_existing(spec, [(name, span) for name in relative]))
+    kept = [(name, file) for name in relative for file in _existing(spec, [(name, span)])]
+    if not spec.lie_apart or (spec.region is None and spec.foreground is None):
+        return Bag(tuple(file for _, file in kept))
+    of_row = {column: table.cell(row, column) for column in spec.columns}
+    beside = [item_masks.companions(spec, of_row, told=item_masks.matched(str(filled), name), span=span)
+              for name, _ in kept]
+    return Bag(tuple(file for _, file in kept), beside=tuple(beside))
 
 
-def _of_table(spec: InputSpec, rows: Sequence[_Item]) -> Bag:
+def _of_table(spec: InputSpec, rows: Sequence[_Item], numbers: NumberFormats) -> Bag:
     if len(rows) > MOST_FILES:
         raise _too_large(f"its table has {len(rows):,} rows of this case", rows[0].span)
     kept = [(item, file) for item in rows for file in _existing(spec, [(item.path, item.span)])]
     positions = tuple(item.position for item, _ in kept if item.position is not None)
-    return Bag(tuple(file for _, file in kept), positions)
+    own = spec.lie_apart and (getattr(spec.options, "roi", None) is not None or spec.foreground is not None)
+    beside = tuple(item_masks.companions(spec, item.cells, span=item.span, numbers=numbers)
+                   for item, _ in kept if own)
+    return Bag(tuple(file for _, file in kept), positions, beside)
 
 
 def _existing(spec: InputSpec, named: Sequence[tuple[str, Span | None]]) -> tuple[Path, ...]:
@@ -157,6 +185,7 @@ class _Item:
     path: str
     span: Span
     position: float | None
+    cells: Mapping[str, str]
 
 
 def _rows(spec: InputSpec, bag: BagOptions, ids: Sequence[str], description: DataDescription
@@ -167,13 +196,16 @@ def _rows(spec: InputSpec, bag: BagOptions, ids: Sequence[str], description: Dat
     table = read_table(spec.placed["table"], description.blank, description.span(*place, "table"), description.numbers)
     template = str(bag.path)
     wanted = {"id": bag.id, "order": bag.order, "position": bag.position}
-    named = [(option, column) for option, column in wanted.items() if column is not None]
-    named += [("path", column) for column in path_template.columns(template)]
+    of_masks = item_masks.columns(spec) if spec.lie_apart else []
+    named: list[tuple[tuple[str, ...], str]] = [
+        ((option,), column) for option, column in wanted.items() if column is not None]
+    named += [*((("path",), column) for column in path_template.columns(template)), *of_masks]
     missing = [(option, column) for option, column in named if column not in table]
     if missing:
         raise DataError([Diagnostic(
-            "unknown-column", f"{table.file} has no column {column!r}", description.span(*place, option),
-            f"{option!r} of input {spec.name!r} names it", did_you_mean(column, table.columns, "correct the name"))
+            "unknown-column", f"{table.file} has no column {column!r}", description.span(*place, *option),
+            f"{'.'.join(option)!r} of input {spec.name!r} names it",
+            did_you_mean(column, table.columns, "correct the name"))
             for option, column in missing])
     assert bag.id is not None, "a table without ids; please report"
     rows = {name: row for row, name in enumerate(ids)}
@@ -191,7 +223,8 @@ def _rows(spec: InputSpec, bag: BagOptions, ids: Sequence[str], description: Dat
                 "bad-position", f"{table.cell(number, bag.position)!r} in column {bag.position!r} is no number",
                 table.span(number, bag.position), f"'position' of input {spec.name!r} says where each item is",
                 "correct the cell, or remove 'position'"))
-        found[rows[name]].append((keys[number], _Item(path, table.span(number), position)))
+        found[rows[name]].append((keys[number], _Item(
+            path, table.span(number), position, {column: table.cell(number, column) for _, column in of_masks})))
     if faults:
         raise DataError(faults)
     return {row: [item for _, item in sorted(items, key=lambda pair: pair[0])] for row, items in found.items()}
@@ -212,13 +245,22 @@ def _number(table: Table, row: int, column: str, description: DataDescription) -
 
 def files_of(spec: InputSpec, row: int, place: Place | None, beside: Companions = ALONE) -> list[case_files.File]:
     """The files that are read of an input in one row."""
-    several = place.files if isinstance(place, Bag) else [place] if place is not None else []
-    return [case_files.File(spec, row, path, beside, item) for item, path in enumerate(several)]
+    if isinstance(place, Bag):
+        return [case_files.File(spec, row, path, place.companions(item, beside), item)
+                for item, path in enumerate(place.files)]
+    return [] if place is None else [case_files.File(spec, row, place, beside)]
 
 
 def together(spec: InputSpec, id: str, bag: Bag, items: Sequence[case_files.Checked], findings: Findings
              ) -> case_files.Checked | None:
-    """The items of one case as one array and its metadata; reports `wrong-size` if their sizes differ."""
+    """The items of one case as one array and its metadata; reports `wrong-size` if their sizes differ.
+
+    Those whose mask is empty, where `roi` says that they are absent then, are left out, unless all are.
+    """
+    there = [place for place, item in enumerate(items) if item.facts.remark(NO_PART) is None]
+    if 0 < len(there) < len(items):
+        found = together(spec, id, bag.only(there), [items[place] for place in there], findings)
+        return None if found is None else replace(found, kept=tuple(there))
     for path, item in zip(bag.files, items, strict=True):
         if item.shape != items[0].shape:
             findings.add(Diagnostic(

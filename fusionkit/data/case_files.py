@@ -38,10 +38,14 @@ _MEMORY = re.compile("can't allocate memory|DefaultCPUAllocator|out of memory", 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of checking a file: the shape of its array, and its metadata."""
+    """The result of checking a file: the shape of its array, and its metadata.
+
+    Of several items `kept` says which there are, None for all.
+    """
 
     shape: tuple[int, ...]
     facts: Facts
+    kept: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

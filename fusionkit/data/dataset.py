@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fusionkit.components.transform import Cell
 from fusionkit.data import case_files
 from fusionkit.data.augmentation import Augmentation
-from fusionkit.data.bag_files import Place
+from fusionkit.data.bag_files import Bag, Place
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
@@ -351,23 +351,25 @@ class CaseDataset(Cases):
         spec = source.of_row(row)
         if spec.bag is None or isinstance(place, Path):
             assert isinstance(place, Path), "files of a bag without its options; please report"
-            array = self._loaded(name, source, row, place)
+            array = self._loaded(name, source, row, place, source.companions(row))
             if spec.bag is None:
                 return ReadInput(array)
             chosen = self._chosen(name, spec.bag, row, len(array))
             return ReadInput(array[chosen], places=chosen)
         chosen = self._chosen(name, spec.bag, row, len(place.files))
-        items = [self._loaded(name, source, row, place.files[item], items=1) for item in chosen]
+        items = [self._loaded(name, source, row, place.files[item], place.companions(item, source.companions(row)))
+                 for item in chosen]
         return ReadInput(np.stack(items), places=chosen)
 
-    def _loaded(self, name: str, source: FileInput, row: int, path: Path, items: int = 0) -> Array:
+    def _loaded(self, name: str, source: FileInput, row: int, path: Path, beside: Companions) -> Array:
         """The array of one file, which is one of several items, or the whole input."""
         try:
-            array = case_files.load(source.of_row(row), path, self.cache, source.companions(row))
+            array = case_files.load(source.of_row(row), path, self.cache, beside)
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None
-        if not source.fits((*[1] * items, *array.shape)):
+        items = [1] if isinstance(source.paths[row], Bag) else []  # the array is one of several
+        if not source.fits((*items, *array.shape)):
             before = f"[null, {', '.join(map(str, source.size[1:]))}]" if source.masked else str(list(source.size))
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
                            f"{list(array.shape)}; it was {before} before the run started")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fusionkit.data import path_template
+from fusionkit.data import item_masks, path_template
 from fusionkit.data.fields import DataFieldReader, entries, shown
 from fusionkit.data.geometry.roi_options import Labels
 from fusionkit.data.input_spec import InputSpec, Measures
@@ -49,12 +49,16 @@ def _measured(form: DataFieldReader, spec: InputSpec, inputs: AbstractMapping[st
               ) -> InputSpec | None:
     """The input of columns that `mask_statistics` stands for; None where `of` or the path of the mask is wrong."""
     options = spec.options
-    images = [name for name, other in inputs.items() if other.source.files and other.source.name != MASK]
+    images = [name for name, other in inputs.items()
+              if other.source.files and other.source.name != MASK and other.bag is None]
     if options.of not in images:
+        several = options.of in inputs and inputs[options.of].bag is not None
+        why = (f"{options.of!r} has several items for a case, and columns one number" if several else
+               f"there is no input {options.of!r} that is read from files of images")
         form.note("bad-option", f"option 'of' of input {spec.name!r} is not accepted",
-                  find(form.tree, ("inputs", spec.name, "of")), f"there is no input {options.of!r} that is read from "
-                  "files of images", did_you_mean(options.of, images, f"name one of {', '.join(images)}")
-                  if images else "add the input of the images")
+                  find(form.tree, ("inputs", spec.name, "of")), why,
+                  did_you_mean(options.of, images, f"name one of {', '.join(images)}") if images else
+                  "add the input of the images")
         return None
     tree = form.tree.get("inputs")
     own = tree.get(spec.name) if isinstance(tree, Mapping) else None
@@ -146,26 +150,46 @@ def _bag(form: DataFieldReader, name: str, tree: Mapping, place: InputContext, b
     if made is None or bag.table is None:
         return made
     table = _placed_file(form, spec, "table", bag.table, find(tree, ("table",)))
-    # The columns of its path are those of the items' own table.
-    return None if table is None else replace(made, template="", placed={"table": table})
+    if table is None:
+        return None
+    # The columns of its paths are those of the items' own table.
+    region, foreground = (reader and replace(reader, template="") if made.lie_apart else reader
+                          for reader in (made.region, made.foreground))
+    return replace(made, template="", placed={"table": table}, region=region, foreground=foreground)
 
 
 def _fit_for_items(form: DataFieldReader, name: str, tree: Mapping, options: Any, bag: BagOptions) -> bool:
-    """Whether options of a reader have a meaning for one of several items; what has none is noted."""
-    kept = "read each file as an input of its own"
-    for option, refused, why, fix in (
-            ("roi", getattr(options, "roi", None) is not None,
-             "a case has one region, and each item lies elsewhere", "if they are registered, write 'roi' on an input "
-             f"of one file, and 'like' that input here; else {kept}"),
-            ("mask", is_file(getattr(options, "mask", None)) and isinstance(options, IntensityOptions),
-             "a case has one mask, and each item lies elsewhere",
-             f"write 'mask: nonzero' or 'above_mean', 'like' if they are registered, or {kept}")):
-        # Items with `like` are at the place of one input, and so is the mask of their case.
-        if refused and not bag.sliced and options.like is None:
+    """Whether masks and boxes are of single items, where nothing says that these lie at one place; notes which not."""
+    roi = getattr(options, "roi", None)
+    mask = options.mask if isinstance(options, IntensityOptions) and is_file(options.mask) else None
+    if bag.sliced or getattr(options, "like", None) is not None:
+        return True  # and so has the case one mask
+    for option, path in (("roi", None if roi is None else roi.files or ""), ("mask", mask)):
+        wrong = None if path is None else _not_of_items(path, bag)
+        if wrong is not None:
             form.note("bad-option", f"option {option!r} of input {name!r} is not for the items of a bag",
-                      find(tree, (option,)), why, fix)
+                      find(tree, (option,)), *wrong)
             return False
     return True
+
+
+def _not_of_items(path: str, bag: BagOptions) -> tuple[str, str] | None:
+    """Why the path of a mask, or the columns of a box where it is empty, is not of each item, and what to do."""
+    like = "'like' under 'of' if they are registered"
+    if bag.table is not None:
+        known = path_template.columns(path) and not item_masks.stars(path)
+        return None if known or not path else (
+            "with 'table' the paths of masks are made of its columns, and each item has a mask of its own",
+            f"write the column with the mask of an item, such as 'seg/{{mask}}', or {like}")
+    if bag.columns is not None or not path:
+        return ("a case has one region, and each item lies elsewhere",
+                f"write 'table', a table with a row and a mask, or a box, for each item; or {like}")
+    wanted, there = item_masks.stars(path), item_masks.stars(str(bag.path))
+    if 0 < wanted <= there:
+        return None
+    return (f"each item lies elsewhere and has a mask of its own, and {path!r} is one path for all" if wanted == 0 else
+            f"each '*' of {path!r} is what one of 'path' stands for, which has {there or 'none'}",
+            f"write '*' in the path of the masks where 'path' has it, such as 'seg/{{case}}/*.nii.gz'; or {like}")
 
 
 def _placed_files(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:

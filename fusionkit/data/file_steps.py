@@ -36,6 +36,7 @@ def read_files(loading: PartialCohort) -> PartialCohort:
     later = _files(loading, rest)
     if later:
         met |= _check(loading, later, waiting=waiting, before=len({file.identity for file in first}))
+    loading = _without_items(loading, met)
     _warn_of_frames(loading, met)
     files = [file for file in (*first, *later) if file.spec.name in loading.paths]
     checked = {place: found for place, found in met.items() if place[0] in loading.paths}
@@ -112,6 +113,16 @@ def _of_cases(loading: PartialCohort, found: Mapping[tuple[str, int, int], case_
                                         loading.findings) if len(items) == len(bag.files) else None
             made |= {} if joined is None else {(name, row): joined}
     return made
+
+
+def _without_items(loading: PartialCohort, met: Mapping[tuple[str, int], case_files.Checked]) -> PartialCohort:
+    """The cohort without the items that their cases lack."""
+    paths = {name: list(places) for name, places in loading.paths.items()}
+    for (name, row), found in met.items():
+        bag = paths[name][row] if name in paths else None
+        if isinstance(bag, Bag) and found.kept is not None:
+            paths[name][row] = bag.only(found.kept)
+    return replace(loading, paths=paths)
 
 
 def _lenders(loading: PartialCohort) -> dict[str, Sequence[Place | None]]:

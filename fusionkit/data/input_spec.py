@@ -62,6 +62,11 @@ class InputSpec:
         return self.source.name
 
     @property
+    def lie_apart(self) -> bool:
+        """Whether it has several files of a case that nothing says to lie at one place."""
+        return self.bag is not None and not self.bag.sliced and self.options.like is None
+
+    @property
     def filled(self) -> dict[str, str]:
         """The options that hold columns, besides the path, as they are written."""
         found = {name: getattr(self.options, name) for name in getattr(type(self.options), "filled", ())}
@@ -89,7 +94,7 @@ class InputSpec:
         for other in (self.region, self.foreground):
             found += [] if other is None else other.named_columns
         roi = getattr(self.options, "roi", None)
-        if roi is not None:
+        if roi is not None and not (self.bag is not None and self.bag.table is not None):
             found += [(column, ("inputs", self.name, "roi", "box", place)) for place, column in enumerate(roi.columns)]
             found += [(roi.extent, ("inputs", self.name, "roi", "extent"))] if isinstance(roi.extent, str) else []
         owned = self.source.columns(self.options) | ({"columns": self.bag.columns or ()} if self.bag else {})

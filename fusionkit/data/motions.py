@@ -20,6 +20,7 @@ from fusionkit.arrays import Floats
 from fusionkit.components.transform import Motion
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.label_maps import VOTED
+from fusionkit.data.trilinear import at_places
 from fusionkit.layers.known_masks import told
 
 _EXACT = 1e-9
@@ -251,6 +252,9 @@ def _bend_askew(planes: Tensor, points: Floats, step: float, turn: Floats, offse
 def _values_at(volumes: Tensor, grid: Tensor, fill: Tensor | None, mode: str = "bilinear") -> Tensor:
     """The values at the places of a grid: (B, c, d, h, w)."""
     shape = volumes.shape
+    if volumes.device.type == "cpu" and mode == "bilinear" and grid.shape[-1] == 3:
+        levels = [None] * len(volumes) if fill is None else fill
+        return torch.stack([at_places(*case) for case in zip(volumes, grid.movedim(-1, 1), levels, strict=True)])
     if grid.shape[-1] == 2:
         volumes, grid = volumes.squeeze(2), grid.squeeze(1)
     if fill is None:

@@ -30,6 +30,8 @@ def find_parts(loading: PartialCohort, others: Iterable[str]) -> tuple[PartialCo
     wrong: set[Place] = set()
     for name in (*loading.paths, *others):
         spec, faulty = loading.description.inputs[name], frozenset[int]()
+        if spec.lie_apart:
+            continue  # each item has its own, by `item_masks`
         found = [ALONE] * len(loading.table)
         if spec.region is not None:
             masks, faulty = case_files.locate(spec.region, loading.table, loading.ids, loading.findings)
@@ -60,12 +62,9 @@ def _boxes(loading: PartialCohort, roi: RoiOptions) -> tuple[list[Companions], f
                 wrong.add(int(row))
         loading.findings.extend((column, fault) for fault in faults.told())
         wrong |= {row for row, cell in enumerate(faults.cells) if cell and np.isnan(numbers[-1][row])}
-    turn = (-1.0, -1.0, 1.0) if roi.space == "LPS" else (1.0, 1.0, 1.0)
-    found = []
-    for x, y, z, *extent in zip(*(column.tolist() for column in numbers), strict=True):
-        blank = any(map(np.isnan, (x, y, z, *extent)))
-        size = extent[0] if extent else float(roi.extent or 0)
-        found.append(ALONE if blank else Companions(box=PatientBox((x * turn[0], y * turn[1], z * turn[2]), size)))
+    fixed = [] if isinstance(roi.extent, str) else [float(roi.extent or 0)]
+    found = [ALONE if any(map(np.isnan, row)) else Companions(box=PatientBox.told([*row, *fixed], roi.space))
+             for row in zip(*(column.tolist() for column in numbers), strict=True)]
     return found, frozenset(wrong)
 
 

@@ -36,18 +36,21 @@ class _Index:
         self.withheld: dict[str, Provider] = {}
         self.others: dict[str, KnownPackage] = {}
         self.graphs: dict[str, list[tuple[Provider, Path]]] = {}
+        self.claims: dict[str, Path] = {}
         for provider in self.providers:
             for entry in provider.entries:
                 self.owners.setdefault(entry.id, []).append((provider, entry))
             self.withheld.update({entry.id: provider for entry in provider.withheld})
             for other in provider.others:
                 self.others.update({name: other for name in other.provides if name not in self.others})
-            for path in _graphs_in(provider.graphs):
+            for path in _files_in(provider.graphs):
                 self.graphs.setdefault(path.stem, []).append((provider, path))
+            for path in _files_in(provider.claims):
+                self.claims.setdefault(path.stem, path)
 
 
-def _graphs_in(folder: Path | None) -> list[Path]:
-    """The graph files of a folder, none if it cannot be read."""
+def _files_in(folder: Path | None) -> list[Path]:
+    """The graph files, or the claims, of a folder; none if it cannot be read."""
     try:
         return sorted(folder.glob("*.yaml")) if folder else []
     except (OSError, ValueError):
@@ -102,6 +105,11 @@ class Registry:
     def graphs(self) -> dict[str, Path]:
         """Published graphs by name; if two have the same name, that of the first provider."""
         return {name: owners[0][1] for name, owners in self._whole.graphs.items()}
+
+    @property
+    def claims(self) -> dict[str, Path]:
+        """Published results that can be run again, by name; if two have the same name, that of the first provider."""
+        return dict(self._whole.claims)
 
     @property
     def others(self) -> list[KnownPackage]:

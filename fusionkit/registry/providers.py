@@ -45,6 +45,7 @@ class Provider:
     version: str
     entries: tuple[Entry, ...] = ()
     graphs: Path | None = None
+    claims: Path | None = None
     problem: str | None = None
     disabled: bool = False
     components: tuple[Declaration, ...] = ()
@@ -70,6 +71,7 @@ class HookAnswers:
 
     catalogue: Path | None
     graphs: Path | None
+    claims: Path | None
     contract: Any
     unknown: tuple[str, ...] = ()
 
@@ -90,9 +92,10 @@ def call_hooks(module: Any, name: str) -> HookAnswers:
             raise ValueError(f"it implements {hook}, which is no hook; did you mean {prefix}{match}?")
     catalogues: list[Any] = manager.hook.fusionkit_catalogue()
     folders: list[Any] = manager.hook.fusionkit_graphs()
+    claims: list[Any] = manager.hook.fusionkit_claims()
     contracts: list[Any] = manager.hook.fusionkit_contract()
     return HookAnswers(Path(catalogues[0]) if catalogues else None, Path(folders[0]) if folders else None,
-                contracts[0] if contracts else None, unknown)
+                       Path(claims[0]) if claims else None, contracts[0] if contracts else None, unknown)
 
 
 def own_providers(files: Sequence[str | Path] = (), components: Sequence[Declaration] = ()) -> Iterator[Provider]:
@@ -137,7 +140,8 @@ def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
             if answers.catalogue is None:
                 return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
             former = answers.contract if is_former(answers.contract) else ""
-            graphed = replace(provider, former=former, graphs=None if refusal else answers.graphs, notes=tuple(
+            graphed = replace(provider, former=former, graphs=None if refusal else answers.graphs,
+                              claims=None if refusal else answers.claims, notes=tuple(
                 f"it implements the hook {hook}, which this version does not know" for hook in answers.unknown))
             return _with_catalogue(graphed, answers.catalogue, refusal)
     except UserError as error:

@@ -31,7 +31,7 @@ from fusionkit.training.changed_arrays import Arrays, ChangedArray, ChangedItems
 
 _WORD = "augment"
 _UNIT = 65536 * math.sqrt(4 / 12)
-_STEP, _HALVES, _PIECE = -7046029254386353131, 0x0000FFFF0000FFFF, 1 << 15
+_STEP, _HALVES, _PIECE = -7046029254386353131, 0x0000FFFF0000FFFF, 1 << 16
 
 
 @dataclass(frozen=True)

@@ -108,10 +108,6 @@ def test_registered_items_have_the_region_and_the_mask_of_their_case(folder: Pat
         assert torch.equal(case["visits"][1], case["alone"]) and not torch.equal(*case["visits"][:2])
 
 
-def test_a_region_of_items_that_lie_elsewhere_is_refused(folder: Path) -> None:
-    assert "bad-option: a case has one region" in refusal(folder, VISITS % (", roi: {mask: 'seg-{id}.nii'}", ""))
-
-
 def test_items_cannot_be_like_items(folder: Path) -> None:
     assert "bad-option: 'other' has several items for a case" in refusal(
         folder, VISITS % (", like: other", ""), "other: {read: bag, of: {read: nifti}, path: 'ct-{id}.*'}")
@@ -168,3 +164,87 @@ def test_the_memory_of_training_is_that_of_the_items_that_it_takes(folder: Path,
                                                                    count: int) -> None:
     cohort = read(folder, [VISITS % ("", choice)])
     assert longest_of(cohort.dataset(rows, cohort.fit(rows))) == {"visits": count}
+
+
+def marked(folder: Path) -> None:
+    """A mask of each visit, of another place and size, on the visit's own grid; that of the last one is empty."""
+    rows = ["id,scan,seg,x,y,z"]
+    for row, (case, count) in enumerate(COUNTS.items()):
+        for visit in range(count):
+            mask = np.zeros((7, 5, 3))
+            if (case, visit) != ("c", 1):
+                mask[1 + visit : 4 + visit, row : row + 2, 0:2] = 1
+            write(folder / "seg" / f"{case}-{visit}.nii", mask, step=3.0)
+            rows.append(f"{case},{case}-{visit},{case}-{visit},{-3 * (1.5 + visit)},{-3 * (row + 0.5)},1.5")
+    (folder / "visits.csv").write_text("\n".join(rows) + "\n")
+
+
+OWN = "{read: nifti%s}, path: 'mr/{id}-*.nii'"
+WHOLE = ", roi: {mask: 'seg/{id}-*.nii', empty: %s, outside: %s}, size: [2, 3, 3]"
+
+
+def stored(folder: Path, name: str) -> np.ndarray:
+    return np.asarray(nibabel.load(folder / "mr" / f"{name}.nii").dataobj, np.float32).T
+
+
+def test_each_file_is_cut_to_the_mask_of_its_name(folder: Path) -> None:
+    marked(folder)
+    cohort = read(folder, [f"visits: {{read: bag, of: {OWN % (WHOLE % ('absent', 'keep'))}}}"])
+    dataset = cases(cohort)
+    for row, case in enumerate("ab"):
+        items = dataset[row]["inputs"]["visits"]
+        assert len(items) == COUNTS[case]
+        for visit, item in enumerate(items):
+            wanted = np.zeros((2, 3, 3), np.float32)
+            wanted[:, :2] = stored(folder, f"{case}-{visit}")[0:2, row : row + 2, 1 + visit : 4 + visit]
+            assert np.array_equal(item[0, :, :2], wanted[:, :2])
+    # The item whose mask is empty is left out.
+    assert len(dataset[2]["inputs"]["visits"]) == 1 and len(cohort.facts["visits", 2].item_grids) == 1
+
+
+def test_a_table_of_items_names_their_masks_or_boxes(folder: Path) -> None:
+    marked(folder)
+    table = "{read: bag, of: {read: nifti, size: [2, 2, 3]%s}, table: visits.csv, id: id, path: 'mr/{scan}.nii'}"
+    by_mask, by_box = (read(folder, [f"visits: {table % part}"]) for part in (
+        ", roi: {mask: 'seg/{seg}.nii', empty: whole}", ", roi: {box: [x, y, z], extent: 6}, fit: crop"))
+    first = cases(by_mask)[0]["inputs"]["visits"]
+    for visit in range(3):
+        assert np.array_equal(first[visit, 0], stored(folder, f"a-{visit}")[0:2, 0:2, 1 + visit : 4 + visit])
+        assert np.array_equal(cases(by_box)[0]["inputs"]["visits"][visit, 0, :, :, :2],
+                              stored(folder, f"a-{visit}")[0:2, 0:2, 1 + visit : 3 + visit])
+
+
+def test_each_file_is_scaled_by_the_voxels_of_its_own_mask(folder: Path) -> None:
+    marked(folder)
+    write(folder / "seg" / "c-1.nii", np.ones((7, 5, 3)), step=3.0)
+    scaled = OWN % ", normalise: zscore, mask: 'seg/{id}-*.nii'"
+    cohort = read(folder, [f"visits: {{read: bag, of: {scaled}}}"])
+    for row, case in enumerate(COUNTS):
+        for visit, item in enumerate(cases(cohort)[row]["inputs"]["visits"]):
+            mask = np.asarray(nibabel.load(folder / "seg" / f"{case}-{visit}.nii").dataobj).T > 0
+            assert abs(item[0].numpy()[mask].mean()) < 1e-5 and abs(item[0].numpy()[mask].std() - 1) < 1e-4
+
+
+@pytest.mark.parametrize(("inputs", "said"), [
+    (OWN % (WHOLE % ("refuse", "keep")), "empty-mask"),
+    (OWN % ", roi: {mask: 'gone/{id}-*.nii'}", "missing-file"),
+    (OWN % ", roi: {mask: 'seg/*/{id}-*.nii'}", "bad-option: each '*' of 'seg/*/{id}-*.nii' is what one of 'path'"),
+    (OWN % ", roi: {mask: 'seg/{id}.nii'}", "bad-option: each item lies elsewhere and has a mask of its own"),
+    (OWN % ", roi: {box: [x, y, z], extent: 5}", "bad-option: a case has one region"),
+    ("{read: nifti, roi: {mask: 'seg/*.nii'}}, table: visits.csv, id: id, path: 'mr/{scan}.nii'",
+     "bad-option: with 'table' the paths of masks are made of its columns"),
+    ("{read: nifti, roi: {mask: 'seg/{none}.nii'}}, table: visits.csv, id: id, path: 'mr/{scan}.nii'",
+     "unknown-column: 'of.roi.mask' of input 'visits' names it"),
+    ("{read: nifti, roi: {box: [scan, y, z], extent: 5}}, table: visits.csv, id: id, path: 'mr/{scan}.nii'",
+     "not-a-number")])
+def test_what_names_no_mask_of_an_item_is_refused(folder: Path, inputs: str, said: str) -> None:
+    marked(folder)
+    with pytest.raises(DataError) as caught:
+        read(folder, [f"visits: {{read: bag, of: {inputs}}}"])
+    assert any(f"{found.code}: {found.why}".startswith(said) and found.fix and found.span
+               for found in caught.value.diagnostics)
+
+
+def test_numbers_of_a_mask_are_not_of_several_items(folder: Path) -> None:
+    assert "bad-option: 'visits' has several items for a case" in refusal(
+        folder, VISITS % ("", ""), "size: {read: mask_statistics, of: visits, mask: 'seg/{id}.nii', values: [volume]}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 GROUPS = {
+    "claims": "List published results, show them, and train what they are said to come from.",
     "plugins": "List, show, begin, check and catalogue plugins.",
     "weights": "Show the recipe of pretrained weights, convert checkpoints of released code, compare with its results.",
 }
@@ -20,6 +21,7 @@ ORDER = (
     "new", "check", "inspect", "build", "train", "evaluate", "predict", "calibrate", "explain", "compare", "report",
     "export", "serve", "runs", "diff", "studio", "headers", "clean",
     "plugins_list", "plugins_show", "plugins_new", "plugins_check", "plugins_catalogue",
+    "claims_list", "claims_show", "claims_run",
     "weights_show", "weights_convert", "weights_verify", "schema", "demo", "doctor",
 )
 """The order in which `--help` lists the commands, that of a typical workflow; other commands come after these."""

@@ -31,6 +31,13 @@ class PatientBox:
     centre: tuple[float, float, float]
     extent: float
 
+    @classmethod
+    def told(cls, numbers: Sequence[float], space: str) -> PatientBox:
+        """The box of x, y, z in the world LPS or RAS, and its extent."""
+        x, y, z, extent = numbers
+        turn = -1.0 if space == "LPS" else 1.0
+        return cls((turn * x, turn * y, z), extent)
+
 
 @dataclass(frozen=True)
 class Region:

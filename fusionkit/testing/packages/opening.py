@@ -117,9 +117,10 @@ def _call_hooks(package: str, module: ModuleType, name: str) -> HookAnswers:
         raise UnopenedError(package, "hooks", raised(error), fix, place) from error
     if answers.catalogue is None:
         raise UnopenedError(package, "hooks", "fusionkit_catalogue is not implemented", fix, _place(module))
-    if answers.graphs is not None and not answers.graphs.is_dir():
-        raise UnopenedError(package, "hooks", f"fusionkit_graphs names {answers.graphs}, which is no folder",
-                            "ship the folder: package-data in pyproject.toml", _place(module, "fusionkit_graphs"))
+    for hook, named in (("fusionkit_graphs", answers.graphs), ("fusionkit_claims", answers.claims)):
+        if named is not None and not named.is_dir():
+            raise UnopenedError(package, "hooks", f"{hook} names {named}, which is no folder",
+                                "ship the folder: package-data in pyproject.toml", _place(module, hook))
     return answers
 
 
