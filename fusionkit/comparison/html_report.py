@@ -13,7 +13,14 @@ from fusionkit.comparison.learning import learning_table, learning_texts
 from fusionkit.comparison.missing_plot import missing_stem
 from fusionkit.comparison.missing_rates import missing_table, missing_texts
 from fusionkit.comparison.order_plot import order_stem
-from fusionkit.comparison.outlook import declared_texts, outlook_table, outlook_texts, tuning_table, tuning_texts
+from fusionkit.comparison.outlook import (
+    declared_texts,
+    outlook_table,
+    outlook_texts,
+    stability_table,
+    tuning_table,
+    tuning_texts,
+)
 from fusionkit.comparison.rank_order import order_table, order_texts
 from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
@@ -124,8 +131,10 @@ def _tuned(compared: ComparisonResult) -> list[str]:
     names, rows = tuning_table(compared.tuned)
     if not rows:
         return []
+    settings, stable = stability_table(compared.tuned)
     return ["<h2>What was chosen in each fold</h2>",
             plain_table(["network", *names[1:]], rows, range(1, len(names) - 1), "small"),
+            *([plain_table(["network", *settings[1:]], stable, (4,), "small")] if stable else []),
             bullets(tuning_texts(compared.tuned))]
 
 
