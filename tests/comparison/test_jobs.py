@@ -23,10 +23,10 @@ from fusionkit.comparison.jobs import launch
 from fusionkit.comparison.jobs import run as running
 from fusionkit.comparison.jobs.claims import MOST_ATTEMPTS, Claims, Settled
 from fusionkit.comparison.jobs.request import ComparisonRequest
-from fusionkit.comparison.jobs.work import Worker, WorkUnit, failures, work_units
+from fusionkit.comparison.jobs.work import JOBS, Worker, WorkUnit, failures, work_units
 from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tuning import Tuner, Tuning
-from fusionkit.errors import RunError, UserError
+from fusionkit.errors import DataError, RunError, UserError
 from fusionkit.interface import compare
 from fusionkit.registry.lookup import discover
 from fusionkit.training.signals import Interrupted
@@ -172,21 +172,22 @@ def test_trials_are_searched_in_jobs(tmp_path: Path) -> None:
 
 
 def test_a_unit_is_held_by_one_process_and_taken_over_when_it_dies(tmp_path: Path) -> None:
-    claims = Claims(tmp_path)
+    claims = Claims(tmp_path / JOBS)
     with claims.taken("a") as mine:
         assert mine == 1
         with claims.taken("a") as other:
             assert other is None
-    with subprocess.Popen([sys.executable, "-S", "-c", _HOLD, str(tmp_path / "a.lock")], stdin=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-S", "-c", _HOLD, str(claims.folder / "a.lock")], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
         with claims.taken("a") as mine:
             assert mine is None
-        assert claims.held_elsewhere()
+        with pytest.raises(DataError, match="jobs of an earlier call still work"):
+            running.refuse_other_jobs(tmp_path)
         process.kill()
         process.wait()
-        assert (tmp_path / "a.lock").exists()
-        assert not claims.held_elsewhere()
+        assert (claims.folder / "a.lock").exists()
+        running.refuse_other_jobs(tmp_path)
         with claims.taken("a") as mine:
             assert mine == 2, "the first one ended without a word"
             claims.put_back("a", mine)
@@ -246,7 +247,7 @@ def test_the_jobs_are_shown_in_one_place(how: str, tmp_path: Path, monkeypatch: 
         with pytest.raises(RunError, match="1 of 2 units"):
             launch.run_jobs(request, tmp_path, units, 3, told)
         assert "job 1: fold 1 of 2, fusion.sum: 1.5 s; 1 of 2 units\n  fusion.sum failed: fold 1: NaN" in told.lines
-    assert told.lines[0].startswith("1 jobs, since there are no more units of work than that, and not 3, each with ")
+    assert told.lines[0].startswith("1 job, since there are no more units of work than that, and not 3, each with ")
     assert told.lines[1] == "job 1: what holds for all"
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusionkit.comparison.jobs.board import Board, OneJob
+from fusionkit.comparison.jobs.board import Board, OneJob, several
 from fusionkit.comparison.jobs.budget import Turns
 from fusionkit.comparison.jobs.claims import Claims
 from fusionkit.comparison.jobs.request import ComparisonRequest
@@ -119,8 +119,8 @@ def run_array(request: ComparisonRequest, folder: Path, units: Sequence[WorkUnit
     count = min(jobs, sum(unit.split is not None for unit in units))
     tasks = [_Task(number=number, submitted=each) for number, each in enumerate(
         _submitted(folder.resolve(), count, options, cluster), start=1)]
-    reporter.line(f"{count} jobs submitted, the first as {tasks[0].submitted.job_id}; {len(units)} units of work; what "
-                  f"they write is in {claims.folder / LOGS}")
+    reporter.line(f"{several(count, 'job')} submitted, the first as {tasks[0].submitted.job_id}; {len(units)} units of "
+                  f"work; what they write is in {claims.folder / LOGS}")
     board = Board(len(units), reporter)
     with Interruption() as interruption, reporter.progress(f"{count} jobs") as update:
         _wait(tasks, board, interruption, update)

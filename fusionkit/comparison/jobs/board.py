@@ -10,6 +10,11 @@ from fusionkit.progress import Progress
 from fusionkit.runs.job import Reporter
 
 
+def several(count: int, word: str) -> str:
+    """A number with its word, such as 1 job or 2 jobs."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 @dataclass
 class OneJob:
     """One job: its number from 1, the unit it is at, and what it said of its end."""

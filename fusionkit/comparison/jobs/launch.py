@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from fusionkit.comparison.jobs.board import Board, OneJob
+from fusionkit.comparison.jobs.board import Board, OneJob, several
 from fusionkit.comparison.jobs.budget import Turns
 from fusionkit.comparison.jobs.claims import Claims
 from fusionkit.comparison.jobs.request import ComparisonRequest
@@ -88,7 +88,7 @@ def run_jobs(request: ComparisonRequest, folder: Path, units: Sequence[WorkUnit]
     count = min(jobs, sum(unit.split is not None for unit in units))
     own = threads_of_a_job(count, threads)
     few = "" if count == jobs else f", since there are no more units of work than that, and not {jobs}"
-    reporter.line(f"{count} jobs{few}, each with {own} thread{'s' if own > 1 else ''}; {len(units)} units of work")
+    reporter.line(f"{several(count, 'job')}{few}, each with {several(own, 'thread')}; {len(units)} units of work")
     told: SimpleQueue[tuple[_Process, _Message | None]] = SimpleQueue()
     started: list[_Process] = []
     board = Board(len(units), reporter)

@@ -36,7 +36,7 @@ from fusionkit.runs.job import Precomputed, Reporter
 from fusionkit.training.signals import Interrupted
 
 JOBS = "jobs"
-_POLL_SECONDS = 0.2
+_POLL_SECONDS, _LONGEST_PAUSE = 0.2, 3.0  # many jobs on a shared disk would keep it busy
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ class Worker:
         self.trainer = SharedTrainer(comparison, reuse, reporter)
         self.turns = Turns(folder / JOBS)
         self.units = work_units(comparison, cohorts, sharing_of(self.trainer, tuner), seeds)
+        self._settled: set[str] = set()
         self._given: dict[tuple[int, int | None], Mapping[str, Precomputed]] = {}
 
     def work(self) -> None:
@@ -108,17 +109,26 @@ class Worker:
 
         Raises: Interrupted if this process is stopped, after the unit was left in a clean state.
         """
-        waiting = list(self.units)
+        waiting, pause = list(self.units), _POLL_SECONDS
         while waiting:
-            waiting = [unit for unit in waiting if self.claims.settled(unit.name) is None and not self._dropped(unit)]
-            if waiting and not any(self._done_by_us(unit) for unit in waiting if self._ready(unit)):
-                time.sleep(_POLL_SECONDS)
+            waiting = [unit for unit in waiting if not self._is_settled(unit) and not self._dropped(unit)]
+            if any(self._done_by_us(unit) for unit in waiting if self._ready(unit)):
+                pause = _POLL_SECONDS
+            elif waiting:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _is_settled(self, unit: WorkUnit) -> bool:
+        """Whether a unit needs no more work; once it does not, its record is not read again."""
+        if unit.name not in self._settled and self.claims.settled(unit.name) is not None:
+            self._settled.add(unit.name)
+        return unit.name in self._settled
 
     def _ready(self, unit: WorkUnit) -> bool:
         """Whether it is a unit's turn, and all that it needs is trained."""
         if unit.split is not None:
             return self.turns.admits(unit.turn, self._expected)
-        return all(self.claims.settled(other.name) is not None or self._dropped(other) for other in self.units
+        return all(self._is_settled(other) or self._dropped(other) for other in self.units
                    if other.split is not None and other.repeat == unit.repeat
                    and unit.candidates[0] in other.candidates)
 
@@ -139,7 +149,7 @@ class Worker:
         pace = [seconds / budget.seconds[key] for key, seconds in took.items() if budget.seconds.get(key)]
         slower = sum(pace) / len(pace) if pace else 1.0
         left = [took.get(unit.key, budget.seconds.get(unit.key, 0.0) * slower) for unit in self.units
-                if unit.split is not None and unit.turn in turns and self.claims.settled(unit.name) is None
+                if unit.split is not None and unit.turn in turns and not self._is_settled(unit)
                 and not self._is_trained(unit)]
         return max([sum(left) / budget.jobs, *left]) if left else 0.0
 
