@@ -37,8 +37,9 @@ class CheckedGraph:
 
     def __str__(self) -> str:
         plan = self.plan
-        return (f"{self.name}: good: {len(plan.inputs)} inputs, {len(plan.nodes)} nodes, "
-                f"{', '.join(head.name for head in plan.heads)}")
+        counts = (f"{len(parts)} {word}{'s' * (len(parts) != 1)}" for word, parts in (
+            ("input", plan.inputs), ("node", plan.nodes)))
+        return f"{self.name}: good: {', '.join((*counts, *(head.name for head in plan.heads)))}"
 
     def rows(self) -> list[dict[str, Any]]:
         """One record for each component of each node: what it reads, and every option."""
