@@ -24,5 +24,5 @@ def test_a_difference_is_found_and_a_file_of_another_form_refused(tmp_path: Path
     (tmp_path / "undefined.json").write_text(undefined)
     assert max(each.error for each in compared(tmp_path / "undefined.json")) > EXACT
     (tmp_path / "none.json").write_text("{}")
-    with pytest.raises(ValueError, match="none.json has none of"):
+    with pytest.raises(ValueError, match=r"none\.json has none of"):
         compared(tmp_path / "none.json")
