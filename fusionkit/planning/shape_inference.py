@@ -44,6 +44,12 @@ Witness = Callable[[Use, Sequence[TensorShape]], Shape]
 """Runs a component on the meta device and returns its output shape; needed where a rule has `?`."""
 
 
+def declared_output(use: Use, shapes: Sequence[TensorShape]) -> Shape:
+    """The output shape by the component's own function, which may run a component of its options."""
+    assert use.component.output is not None, "only components with such a function are asked; please report"
+    return use.component.output(use.config, shapes)
+
+
 @dataclass(frozen=True, slots=True)
 class _Edge:
     """One tensor that a node reads, and its location in the file."""
@@ -67,20 +73,23 @@ def infer(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int
 
 
 def infer_partly(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None,
-                 without: Collection[str] = ()) -> tuple[Plan, list[Diagnostic]]:
+                 without: Collection[str] = (), output: Witness = declared_output) -> tuple[Plan, list[Diagnostic]]:
     """The plan of what can be inferred, and every input that does not fit, each with its location and owner.
 
-    The nodes `without` are left out. What reads one that is left out or does not fit is left out too, silently.
+    `output` is asked where a component computes its shape itself. The nodes `without` are left out. What reads one that
+    is left out or does not fit is left out too, silently.
     """
-    return _Inference(resolved, witness, sizes or {}).plan(without)
+    return _Inference(resolved, witness, sizes or {}, output).plan(without)
 
 
 class _Inference:
     """One pass over the nodes in order; nodes downstream of one with an error are skipped silently."""
 
-    def __init__(self, resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]]) -> None:
+    def __init__(self, resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]],
+                 output: Witness) -> None:
         self.resolved = resolved
         self.witness = witness
+        self.output = output
         self.sizes = sizes
         self.found: list[Diagnostic] = []
         self.calls = 0
@@ -283,7 +292,7 @@ class _Inference:
         """The output shape by the component's own function, or by running it on the meta device."""
         shapes = [shape for _, shape in inputs]
         component = use.component
-        return component.output(use.config, shapes) if component.output else self.witness(use, shapes)
+        return self.output(use, shapes) if component.output else self.witness(use, shapes)
 
     def _guarded(self, use: Use, inputs: Sequence[Named], work: Callable[[], _Result]) -> _Result | None:
         """The result of the work, or None with a diagnostic: a component's declaration and code may fail."""
