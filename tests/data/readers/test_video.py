@@ -79,7 +79,7 @@ def test_frames_are_items_of_a_bag_of_any_number(tmp_path: Path) -> None:
 
 def test_a_video_that_is_damaged_or_none_is_refused(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "a.avi", FRAMES).read_bytes()
-    (tmp_path / "half.avi").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "half.avi").write_bytes(whole[:1000])
     unevenly(tmp_path / "a.mkv", [k / 10 for k in range(12)])
     long = (tmp_path / "a.mkv").read_bytes()
     (tmp_path / "half.mkv").write_bytes(long[: len(long) // 2])
