@@ -89,7 +89,10 @@ def test_a_video_that_is_damaged_or_none_is_refused(tmp_path: Path) -> None:
     assert [code(tmp_path / name) for name in ("half.avi", "list.mp4", "gif.mp4", "heic.mp4")] == [
         "broken-video", "not-a-video", "not-a-video", "not-a-video"]
     assert "a video" in str(misplaced(tmp_path / "a.mkv", "not-an-image", "a picture"))
-    assert dict(read(tmp_path / "half.mkv")[1].remarks)["frames-missing"]
+    try:  # some releases of FFmpeg refuse what others give the first frames of
+        assert dict(read(tmp_path / "half.mkv")[1].remarks)["frames-missing"]
+    except ReadError as problem:
+        assert problem.code == "broken-video"
 
 
 def test_a_size_of_one_picture_is_refused(tmp_path: Path) -> None:
