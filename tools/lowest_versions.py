@@ -23,7 +23,7 @@ PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 YANKED = {"build": "1.2.1", "pytest-xdist": "3.6.1", "setuptools": "77.0.1"}
 """Floors of the test tools that were withdrawn or never published, with the first version that can be installed."""
 EXTRAS = ("excel", "explain", "export", "hf", "keras", "monai", "nifti", "nrrd", "parquet", "seg", "serve", "slurm",
-          "tabicl", "text", "tiff", "tune")
+          "tabicl", "text", "tiff", "tune", "video")
 """The extras for users that are installed together with all dependencies; `dicom` comes after them."""
 TESTS = {
     "accelerate": "tests/training/test_loop.py", "matplotlib": "tests/explanation/test_overlay_plot.py",
@@ -43,7 +43,7 @@ TESTS = {
     **dict.fromkeys(("simpleitk", "tifffile"), "tests/data/readers/test_formats.py"),
     "pyarrow": "tests/data/readers/test_damaged_files.py", "tokenizers": "tests/data/readers/test_text.py",
     "transformers": "tests/plugins/encoders/test_hf_text.py",
-    "tabicl": "tests/comparison/test_tabicl.py",
+    "tabicl": "tests/comparison/test_tabicl.py", "av": "tests/data/readers/test_video.py",
     **dict.fromkeys(("pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm"),
                     "tests/data/readers/test_damaged_files.py"),
 }

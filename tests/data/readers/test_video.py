@@ -79,7 +79,7 @@ def test_frames_are_items_of_a_bag_of_any_number(tmp_path: Path) -> None:
 
 def test_a_video_that_is_damaged_or_none_is_refused(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "a.avi", FRAMES).read_bytes()
-    (tmp_path / "half.avi").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "half.avi").write_bytes(whole[:1000])
     unevenly(tmp_path / "a.mkv", [k / 10 for k in range(12)])
     long = (tmp_path / "a.mkv").read_bytes()
     (tmp_path / "half.mkv").write_bytes(long[: len(long) // 2])
@@ -89,7 +89,10 @@ def test_a_video_that_is_damaged_or_none_is_refused(tmp_path: Path) -> None:
     assert [code(tmp_path / name) for name in ("half.avi", "list.mp4", "gif.mp4", "heic.mp4")] == [
         "broken-video", "not-a-video", "not-a-video", "not-a-video"]
     assert "a video" in str(misplaced(tmp_path / "a.mkv", "not-an-image", "a picture"))
-    assert dict(read(tmp_path / "half.mkv")[1].remarks)["frames-missing"]
+    try:  # some releases of FFmpeg refuse what others give the first frames of
+        assert dict(read(tmp_path / "half.mkv")[1].remarks)["frames-missing"]
+    except ReadError as problem:
+        assert problem.code == "broken-video"
 
 
 def test_a_size_of_one_picture_is_refused(tmp_path: Path) -> None:
