@@ -8,7 +8,14 @@ from html import escape
 from pathlib import Path
 
 from fusionkit import __version__
-from fusionkit.comparison.outlook import declared_texts, outlook_table, outlook_texts, tuning_table, tuning_texts
+from fusionkit.comparison.outlook import (
+    declared_texts,
+    outlook_table,
+    outlook_texts,
+    stability_table,
+    tuning_table,
+    tuning_texts,
+)
 from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
 from fusionkit.comparison.tables import (
@@ -81,8 +88,10 @@ def _tuned(compared: ComparisonResult) -> list[str]:
     names, rows = tuning_table(compared.tuned)
     if not rows:
         return []
+    settings, stable = stability_table(compared.tuned)
     return ["<h2>What was chosen in each fold</h2>",
             plain_table(["network", *names[1:]], rows, range(1, len(names) - 1), "small"),
+            *([plain_table(["network", *settings[1:]], stable, (4,), "small")] if stable else []),
             bullets(tuning_texts(compared.tuned))]
 
 

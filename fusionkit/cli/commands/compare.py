@@ -77,6 +77,10 @@ def run(args: Namespace, console: Console) -> int:
     if rows:
         console.line()
         console.table(names, rows, right=range(1, len(names) - 1))
+        names, rows = outlook.stability_table(made.result.tuned)
+        if rows:
+            console.line()
+            console.table(names, rows, right=(4,))
         for text in outlook.tuning_texts(made.result.tuned):
             console.line(text)
     for text in outlook.declared_texts(made.result.declared):
