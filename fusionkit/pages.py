@@ -5,6 +5,7 @@ Everything is escaped; pictures are embedded, and a page asks nothing of a netwo
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
@@ -26,6 +27,7 @@ tr.reference td { background: #f1f1f1; font-weight: 600; } td.name { overflow-wr
 figure { margin: 1rem 0; } figcaption { color: #555; font-size: .88em; } img { max-width: 100%; height: auto; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 .row figure { flex: 1 1 20rem; max-width: 30rem; margin: 0; }
+.row figure.broad { flex-basis: 100%; max-width: none; }
 pre { background: #f6f6f6; padding: .6rem .8rem; font-size: 12.5px; white-space: pre-wrap; overflow-wrap: anywhere; }
 li { margin: .25rem 0; }
 @media print { body { max-width: none; margin: 0; font-size: 11px; } table { font-size: 10px; } pre { font-size: 9px; }
@@ -33,6 +35,9 @@ li { margin: .25rem 0; }
   h2, h3 { break-after: avoid; } th, td { padding: 2px 5px; } img { max-height: 150mm; }
   .wide { overflow-x: visible; } td.number, th.number { white-space: normal; } }
 """
+_SIZE = re.compile(rb'<svg[^>]* width="([0-9.]+)[a-z]*" height="([0-9.]+)')
+_BROAD = 1.8
+"""A picture that is so much wider than high has a row of its own: it has several panels."""
 _TYPES = {".svg": "svg+xml", ".png": "png"}
 
 
@@ -87,4 +92,6 @@ def embedded(content: bytes, label: str, suffix: str = ".svg", caption: str = ""
     """A picture embedded in the page: its content, and what it shows, for those who cannot see it."""
     data = b64encode(content).decode()
     told = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img alt="{escape(label)}" src="data:image/{_TYPES[suffix]};base64,{data}">{told}</figure>'
+    size = _SIZE.search(content[:2000]) if suffix == ".svg" else None
+    look = ' class="broad"' if size and float(size[1]) > _BROAD * float(size[2]) else ""
+    return f'<figure{look}><img alt="{escape(label)}" src="data:image/{_TYPES[suffix]};base64,{data}">{told}</figure>'

@@ -27,7 +27,7 @@ AREAS = {
     "Networks and weights": ("network", "pretrained", "conversion"),
     "Export and serving": ("deployment", "serving"),
     "Studio": ("studio", "records"),
-    "Comparison": ("comparison",),
+    "Comparison and published results": ("comparison", "claims"),
     "Reports": ("reporting",),
     "Explanation": ("explanation",),
     "Commands and Python": ("interface", "cli", "datasets", "testing"),

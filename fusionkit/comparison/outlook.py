@@ -95,6 +95,26 @@ def tuning_table(tuned: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list
     return ["", "repeat", "fold", "trials", "failed", "chosen", "inner score", "as given", "values"], rows
 
 
+def stability_table(tuned: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[str], list[list[str]]]:
+    """How much every setting that was chosen differs between folds and repeats: columns and rows, if there is any.
+
+    A setting that a fold left as given counts as a choice of its own.
+    """
+    rows = []
+    for name, records in tuned.items():
+        settings = dict.fromkeys(setting for each in records for setting in each["values"])
+        for setting in settings if len(records) > 1 else ():
+            found = [each["values"][setting] for each in records if setting in each["values"]]
+            numbers = [value for value in found if isinstance(value, (int, float)) and not isinstance(value, bool)]
+            told = [_setting(each["values"].get(setting, "as given")) for each in records]
+            common = max(told, key=told.count)
+            rows.append([name, setting, f"{common}, in {told.count(common)} of {len(told)}" if told.count(common) > 1
+                         else f"another in each of {len(told)}",
+                         f"{_setting(min(numbers))} to {_setting(max(numbers))}" if len(numbers) > 1 else "",
+                         str(len(records) - len(found))])
+    return ["", "setting", "chosen most often", "range", "as given"], rows
+
+
 def tuning_texts(tuned: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """How to read `tuning_table`, and how stable the choice was."""
     found = ["Trial 0 has the settings as given; the score is what selects the best epoch, on inner validation cases, "
@@ -110,8 +130,11 @@ def tuning_texts(tuned: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.partition('.')[2]}: {value:.3g}" if isinstance(value, float) else
-                     f"{name.partition('.')[2]}: {value}" for name, value in values.items()) or "as given"
+    return ", ".join(f"{name.partition('.')[2]}: {_setting(value)}" for name, value in values.items()) or "as given"
+
+
+def _setting(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _score(value: float | None) -> str:

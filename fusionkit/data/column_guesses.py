@@ -12,10 +12,12 @@ from typing import Literal
 from fusionkit.data.dates import is_date
 from fusionkit.data.hidden_patients import is_called_patient
 from fusionkit.data.numbers import PLAIN, NumberFormat, is_finite, kind_of
+from fusionkit.data.survival_guesses import SurvivalGuess, survival_guess
 from fusionkit.data.table import Table
 from fusionkit.files import inside
 
-Role = Literal["id", "patient", "date", "site", "split", "target", "numeric", "categorical", "files", "left out"]
+Role = Literal["id", "patient", "date", "site", "split", "target", "time", "numeric", "categorical", "files",
+               "left out"]
 READERS = {".nii.gz": "nifti", ".nii": "nifti", ".nrrd": "nrrd", ".mha": "mha", ".npy": "numpy", ".png": "image",
            ".jpg": "image", ".jpeg": "image", ".tif": "image", ".tiff": "image"}
 """The reader of a file by the end of its name; a folder with .dcm files is read by `dicom`."""
@@ -34,7 +36,7 @@ class ColumnGuess:
     """What a column may be, and why; of files, `reader` and `path` are how an input reads them.
 
     `blank` is the number of blank cells, `values` the different ones where they are classes or categories. `sample` is
-    one of the files.
+    one of the files. A target that is a time to an event has `survival`: its column is that of the event.
     """
 
     column: str
@@ -45,12 +47,13 @@ class ColumnGuess:
     reader: str = ""
     path: str = ""
     sample: Path | None = None
+    survival: SurvivalGuess | None = None
 
 
 def guess_columns(table: Table, folder: Path, id_column: str | None = None, target: str | None = None
                   ) -> list[ColumnGuess]:
-    """A guess for each column, in the order of the table; at most one is `id`, `patient`, `date`, `site`, `split` and
-    `target` each.
+    """A guess for each column, in the order of the table; at most one is `id`, `patient`, `date`, `site`, `split`,
+    `target` and `time` each.
 
     `folder` is that of the table, in which files are looked for; `id_column` and `target` are what the user says.
     """
@@ -77,12 +80,35 @@ def guess_columns(table: Table, folder: Path, id_column: str | None = None, targ
         elif name not in found and "date" not in _roles(found) and len(set(filled)) > 1 and all(map(is_date, filled)):
             found[name] = ColumnGuess(name, "date", "it holds dates; no network is given it. As an input "
                                       f"'date: {{{name}: {{since: 2000-01-01}}}}' counts days", _blank(cells[name]))
-    label = target or _target_of({name: cells[name] for name in rest if name not in found})
+    free = {name: cells[name] for name in cells if name not in found}
+    found |= _survival_guesses(free, target)
+    label = None if "target" in _roles(found) else target or _target_of(
+        {name: cells[name] for name in free if name not in found})
     if label is not None:
         values = tuple(sorted(set(cells[label]) - {""}))
         why = "you say so" if target else f"it is the likeliest by its name or place, with {len(values)} values"
         found[label] = ColumnGuess(label, "target", why, _blank(cells[label]), values)
     return [found.get(name) or _input_guess(name, column, folder, len(table)) for name, column in cells.items()]
+
+
+def _survival_guesses(cells: Mapping[str, tuple[str, ...]], target: str | None) -> dict[str, ColumnGuess]:
+    """The time to an event as the target, unless another one is named: then its columns are left out all the same."""
+    pair = survival_guess(cells, target)
+    if pair is None:
+        return {}
+    later = "it looks like the time or the event of an outcome, which nobody knows when a case is predicted"
+    if target is not None and target not in (pair.time, pair.event):
+        return {name: ColumnGuess(name, "left out", later, _blank(cells[name]))
+                for name in (pair.time, pair.event, *pair.others) if name != target}
+    why = "you say so" if target else "it is called like one"
+    doubt = f"; is 1 the event? {pair.doubt}: then add 'values: {{0: 1, 1: 0}}'" if pair.doubt else ""
+    values = tuple(sorted(set(cells[pair.event]) - {""}))
+    found = {name: ColumnGuess(name, "left out", later, _blank(cells[name])) for name in pair.others}
+    return found | {
+        pair.event: ColumnGuess(pair.event, "target", f"{why}: an event in {pair.events} of {len(cells[pair.event])} "
+                                f"cases, until {pair.time!r}{doubt}", _blank(cells[pair.event]), values, survival=pair),
+        pair.time: ColumnGuess(pair.time, "time", f"the time until {pair.event!r}; no network is given it",
+                               _blank(cells[pair.time]))}
 
 
 def _roles(found: Mapping[str, ColumnGuess]) -> set[Role]:

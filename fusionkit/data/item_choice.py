@@ -30,7 +30,7 @@ def spread(count: int, most: int | None) -> tuple[int, ...]:
 def slices(array: NDArray[np.float32], facts: Facts, bag: BagOptions) -> tuple[NDArray[np.float32], Facts]:
     """The slices of a volume as items, and its metadata with their positions: mm from the middle of the volume.
 
-    Slices of a file that does not tell how far they are apart are counted instead.
+    Slices of a file that does not tell how far they are apart are counted instead, and frames have their time.
     *Shapes*: (c, d, h, w) gives (N, c k, h, w), the neighbours of one channel side by side.
     Raises: `ReadError` with `wrong-rank`, `no-geometry`.
     """
@@ -48,7 +48,8 @@ def slices(array: NDArray[np.float32], facts: Facts, bag: BagOptions) -> tuple[N
     beside = np.arange(bag.neighbours) - bag.neighbours // 2
     chosen = (places[:, None] + beside).clip(0, count - 1)
     items = np.ascontiguousarray(array[:, chosen].transpose(1, 0, 2, 3, 4)).reshape(taken, -1, *array.shape[2:])
-    positions = tuple(float(place) for place in (places - (count - 1) / 2) * apart)
+    known = facts.positions if len(facts.positions) == count else (np.arange(count) - (count - 1) / 2) * apart
+    positions = tuple(float(known[place]) for place in places)
     landmarks = tuple(each for each in facts.landmarks for _ in range(bag.neighbours))
     return items, replace(facts, outcome_grid=None, positions=positions, fill=(), landmarks=landmarks,
                           item_grids=() if grid is None else (_middle_slice(grid),))

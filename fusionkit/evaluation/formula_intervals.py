@@ -1,7 +1,7 @@
 """Intervals by formulas beside those of resamples, as rows of text: DeLong's of AUROC and Wilson's of proportions.
 
-They hold where no patient has two cases. Where cases are few they contain the truth more often than resamples do, and
-Wilson's has a width where nothing or everything was counted.
+They hold where no patient has two cases; else AUROC has Obuchowski's. Where cases are few they contain the truth more
+often than resamples do, and Wilson's has a width where nothing or everything was counted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from fusionkit.evaluation.formatting import MetricResult, figures
 
+DELONG, OBUCHOWSKI = "auroc_delong", "auroc_obuchowski"
 FORMULA_COLUMNS = ("head", "of", "metric", "value", "95 % interval", "by", "note")
 
 
@@ -20,8 +21,8 @@ def formula_rows(head: str, found: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _rows(head: str, found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    made = [(of, "auroc", each["low"], each["high"], "DeLong", each.get("note"))
-            for of, each in found.get("auroc_delong", {}).items()]
+    made = [(of, "auroc", each["low"], each["high"], by, each.get("note"))
+            for key, by in ((DELONG, "DeLong"), (OBUCHOWSKI, "Obuchowski")) for of, each in found.get(key, {}).items()]
     made += [(of, key, *bounds, "Wilson", None) for of, every in found.get("wilson", {}).items()
              for key, bounds in every.items()]
     for of, key, low, high, by, note in made:

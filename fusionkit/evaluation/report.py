@@ -20,7 +20,7 @@ from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
 from fusionkit.evaluation.delong import auroc_interval
 from fusionkit.evaluation.formatting import MetricResult, figures, joined, short
-from fusionkit.evaluation.formula_intervals import formula_rows
+from fusionkit.evaluation.formula_intervals import DELONG, OBUCHOWSKI, formula_rows
 from fusionkit.evaluation.metrics import Measured, measure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.proportions import proportions, wilson
@@ -51,8 +51,9 @@ class HeadReport:
 
     `recalibrated` has the bins of the calibrated probabilities, `curves.reliability` those of the predicted ones.
     `metrics` is over all classes; `per_class` is each class against the others, empty if it would only repeat. `labels`
-    are the names of the metrics for readers, `unit` is that of the targets. Where no patient has two cases, `delong`
-    has intervals of AUROC and `wilson` those of proportions, by class or label.
+    are the names of the metrics for readers, `unit` is that of the targets. `areas` has intervals of AUROC by a formula
+    for each class or label: DeLong's, or Obuchowski's where patients have several cases. Where none has, `wilson` has
+    those of proportions.
     """
 
     head: str
@@ -69,7 +70,7 @@ class HeadReport:
     recalibrated: tuple[Reliability, ...] = field(default=(), repr=False, compare=False)
     unit: str = ""
     found: Task | None = field(default=None, repr=False, compare=False)
-    delong: Mapping[str, Interval] = field(default_factory=dict, repr=False, compare=False)
+    areas: Mapping[str, Interval] = field(default_factory=dict, repr=False, compare=False)
     wilson: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -114,12 +115,14 @@ class HeadReport:
         }
 
     def _by_formulas(self) -> dict[str, Any]:
-        """The intervals of DeLong and of Wilson as plain data, where there are some."""
+        """The intervals by formulas as plain data, where there are some."""
+        several = self.counts.patients is not None and self.counts.patients < self.counts.cases
         areas = {of: {"low": short(_known(each.low)), "high": short(_known(each.high)), "note": each.note}
-                 for of, each in self.delong.items()}
+                 for of, each in self.areas.items()}
         shares = {of: {key: [short(bound) for bound in bounds] for key, bounds in each.items()}
                   for of, each in self.wilson.items()}
-        return {**({"auroc_delong": areas} if areas else {}), **({"wilson": shares} if shares else {})}
+        by = OBUCHOWSKI if several else DELONG
+        return {**({by: areas} if areas else {}), **({"wilson": shares} if shares else {})}
 
     def formula_rows(self) -> list[tuple[str, ...]]:
         """These intervals as rows of text under `FORMULA_COLUMNS`."""
@@ -194,7 +197,7 @@ def evaluate_predictions(
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
         reliability_of(replace(outcomes, predictions=calibrated.values), declared.method),
         found=declared,
-        delong=_delong(outcomes),
+        areas=_areas(outcomes),
         wilson=_wilson(outcomes),
     )
 
@@ -229,11 +232,12 @@ def _wilson(outcomes: Outcomes) -> dict[str, dict[str, tuple[float, float]]]:
     return found
 
 
-def _delong(outcomes: Outcomes) -> dict[str, Interval]:
-    """DeLong's intervals of AUROC, where no patient has two cases."""
-    if not _single(outcomes):
-        return {}
-    return {column.name: auroc_interval(column.score, column.truth) for column in outcomes.decided()}
+def _areas(outcomes: Outcomes) -> dict[str, Interval]:
+    """Intervals of AUROC by DeLong, or by Obuchowski where patients have several cases."""
+    owners = None if _single(outcomes) else outcomes.patients
+    return {column.name: auroc_interval(column.score, column.truth,
+                                        None if owners is None else owners[column.known].tolist())
+            for column in outcomes.decided()}
 
 
 def _counts(outcomes: Outcomes, declared: Task) -> Counts:

@@ -1,7 +1,8 @@
 """Rules that choose the probability from which a case is positive, and their search over columns of case weights.
 
 A case is positive if its probability is at least the threshold. Candidates are the distinct probabilities, and
-infinity: nobody. Of equally good ones the highest is chosen.
+infinity: nobody. Of equally good ones the highest is chosen. Costs are weighed by the prevalence of the cases, or by a
+stated one, where the network is to be used among other patients than those it was validated on.
 
 Source: Youden 1950, Index for rating diagnostic tests; for costs Pauker and Kassirer 1980, The threshold approach to
 clinical decision making, doi:10.1056/NEJM198005153022003.
@@ -19,18 +20,23 @@ import numpy as np
 from fusionkit.arrays import Bools, Floats
 from fusionkit.errors import Diagnostic, UserError
 
-_WRITTEN = re.compile(r"(?:(youden)|(?:(cost|sensitivity|specificity|probability)=)?([0-9.eE+-]+))")
+_WRITTEN = re.compile(r"(?:(youden)|(?:(cost|sensitivity|specificity|probability)=)?([0-9.eE+-]+))"
+                      r"(?:,\s*prevalence=([0-9.eE+-]+))?")
 # Sums of equal candidates differ by rounding.
 _EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRule:
-    """`kind` is youden, cost, sensitivity, specificity or fixed; `text` is the rule as typed."""
+    """`kind` is youden, cost, sensitivity, specificity or fixed; `text` is the rule as typed.
+
+    `prevalence` is the share of positive cases by which costs are weighed, None for that of the cases themselves.
+    """
 
     kind: str
     value: float
     text: str
+    prevalence: float | None = None
 
     @property
     def searched(self) -> bool:
@@ -52,7 +58,9 @@ class ThresholdRule:
         specificity = 1 - alarms / np.where(both, negatives, 1.0)
         # A candidate that is in no resampled case is not one of its probabilities.
         there = np.concatenate([np.ones((1, weights.shape[1]), bool), np.diff(hits + alarms, axis=0) > 0])
-        good, gain = self._judged(sensitivity, specificity, positives / np.maximum(positives + negatives, 1e-300))
+        share = positives / np.maximum(positives + negatives, 1e-300) if self.prevalence is None else np.full_like(
+            positives, self.prevalence)
+        good, gain = self._judged(sensitivity, specificity, share)
         gain = np.where(good & there, gain, -inf)
         best = gain.max(axis=0)
         place = np.argmax(gain >= best - _EQUAL, axis=0)
@@ -78,14 +86,17 @@ class ThresholdRule:
 def threshold_rule(text: str, flag: str = "--threshold") -> ThresholdRule:
     """The rule that a text says: youden, cost=4, sensitivity=0.9, specificity=0.9, probability=4, or a number.
 
+    `cost=4,prevalence=0.02` weighs the costs by a stated share of positive cases.
+
     Raises: UserError with `bad-threshold`.
     """
     written = _WRITTEN.fullmatch(text.strip())
     try:
         kind = "" if written is None else written[1] or written[2] or "fixed"
         value = 0.0 if written is None or written[1] else float(written[3])
+        stated = None if written is None or written[4] is None else float(written[4])
     except ValueError:
-        kind, value = "", 0.0
+        kind, value, stated = "", 0.0, None
     ranges = {"": "", "youden": "", "fixed": "a probability between 0 and 1",
               "sensitivity": "above 0 and at most 1", "specificity": "above 0 and at most 1",
               "cost": "above 0: how many false alarms a miss costs", "probability": "above 0: how many false alarms a "
@@ -97,6 +108,12 @@ def threshold_rule(text: str, flag: str = "--threshold") -> ThresholdRule:
             "bad-threshold", f"{flag} cannot be {text!r}",
             why=f"the number must be {ranges[kind]}" if ranges[kind] else "no rule is written so",
             fix="write youden, cost=4, sensitivity=0.9, specificity=0.9, probability=4, or a probability such as 0.2"))
+    if stated is not None and not (kind == "cost" and 0 < stated < 1):
+        raise UserError(Diagnostic(
+            "bad-threshold", f"{flag} cannot be {text!r}",
+            why="a prevalence is a share between 0 and 1" if kind == "cost" else
+                "of these rules, only cost depends on the prevalence",
+            fix="write cost=4,prevalence=0.02, or leave the prevalence out"))
     if kind == "probability":
         return ThresholdRule("fixed", 1 / (1 + value), text.strip())
-    return ThresholdRule(kind, value, text.strip())
+    return ThresholdRule(kind, value, text.strip(), stated)

@@ -75,9 +75,10 @@ def calibrate(
     survival; without it cases are weighed for censoring.
 
     With `threshold` it is no calibration that is fitted, but the probability chosen from which a case is positive, for
-    each label and the second of two classes: `youden`, `cost=4` (a miss costs four false alarms), `sensitivity=0.9`,
-    `specificity=0.9`, `probability=4` (1 / (1 + 4), without a search) or a number. It is saved in `threshold.json`, and
-    applied by `evaluate` and `predict`. With folds each has its own, from its validation cases.
+    each label and the second of two classes: `youden`, `cost=4` (a miss costs four false alarms; with
+    `cost=4,prevalence=0.02` where 2 % of the cases are positive), `sensitivity=0.9`, `specificity=0.9`, `probability=4`
+    (1 / (1 + 4), without a search) or a number. It is saved in `threshold.json`, and applied by `evaluate` and
+    `predict`. With folds each has its own, from its validation cases.
 
     The options are those of `fusionkit calibrate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows no progress; `console` says where it goes.

@@ -18,6 +18,7 @@ from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.item_choice import spread
 from fusionkit.evaluation.plots.style import fitting
+from fusionkit.interface.planes import CUTS, PLANES, SIDES, upright
 from fusionkit.training.at_bounds import at_bounds
 from fusionkit.training.batch_changes import augmented_for
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_PLANES = ("axial", "coronal", "sagittal")
-_CUTS = ("one of d", "one of h", "one of w")
-"""The planes of arrays that do not tell where they are in the patient."""
 _INCHES, _LINE_MM, _WIDE = 1.9, 50.0, 6
 _RED = "#e0301e"
 
@@ -58,7 +56,7 @@ def sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], 
     moves = changed is not None and dataset.augmentation is not None and any(
         name in group for group in (*dataset.augmentation.groups(), *dataset.augmentation.together))
     count = len(cohort.sizes[name]) == 4 and cohort.sizes[name][1] > 1
-    planes = _PLANES if count else _PLANES[:1]
+    planes = PLANES if count else PLANES[:1]
     columns = len(planes) + (versions if moves else 0)
     figure = Figure(figsize=(_INCHES * columns + 0.6, _INCHES * len(rows) + 0.7), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
@@ -69,7 +67,7 @@ def sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], 
         shown = _shown(batch, name, grid, mask)
         for place, plane in enumerate(planes):
             _draw(line[place], shown[place], limits)
-            title = "as it is" if not count else plane if grid is not None else _CUTS[place]
+            title = "as it is" if not count else plane if grid is not None else CUTS[place]
             line[place].set_title(title, fontsize=8)
         for version in range(columns - len(planes)):
             assert changed is not None
@@ -180,34 +178,18 @@ def _planes(values: NDArray[np.float32], labels: NDArray[np.float32] | None, gri
         colours = flat.transpose(1, 2, 0) if len(flat) == 3 else flat[0]
         outline = None if labels is None else (labels if labels.ndim == 3 else labels[:, 0])[0]
         return [Plane(colours, (1.0, 1.0), outline)]
-    volume, steps = _upright(values[0], grid)
-    other = None if labels is None else _upright(labels[0], grid)[0]
+    volume, steps = upright(values[0], grid)
+    other = None if labels is None else upright(labels[0], grid)[0]
     middle = _middle(other) if other is not None and other.any() else [size // 2 for size in volume.shape]
     cuts: list[Callable[[NDArray[Any]], NDArray[Any]]] = [
         lambda of: of[middle[0]], lambda of: of[:, middle[1]], lambda of: of[:, :, middle[2]]]
-    sides = ((1, 2), (0, 2), (0, 1))
     return [Plane(cut(volume), (steps[side[0]], steps[side[1]]), None if other is None else cut(other))
-            for cut, side in zip(cuts, sides, strict=True)]
+            for cut, side in zip(cuts, SIDES, strict=True)]
 
 
 def _middle(labels: NDArray[np.float32]) -> list[int]:
     """The middle of what a mask marks, so that the slices cut it."""
     return [int(np.median(places)) for places in np.nonzero(labels != labels.min())]
-
-
-def _upright(volume: NDArray[np.float32], grid: Grid | None) -> tuple[NDArray[np.float32], list[float]]:
-    """A volume with axes from head to feet, front to back and from the patient's right to the left, and its steps.
-
-    Without a grid the axes stay as they are, but the first slice is at the feet.
-    """
-    if grid is None:
-        return volume[::-1], [1.0, 1.0, 1.0]
-    order = [next(place for place, (axis, _) in enumerate(grid.directions) if axis == wanted) for wanted in (2, 1, 0)]
-    turned = volume.transpose(order)
-    for place, axis in enumerate(order):
-        if grid.directions[axis][1] > 0:
-            turned = np.flip(turned, place)
-    return turned, [grid.spacing[axis] for axis in order]
 
 
 def _draw(axes: Axes, plane: Plane, limits: tuple[float, float]) -> None:

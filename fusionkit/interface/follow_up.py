@@ -39,7 +39,7 @@ def follow_up_of(column: str, cohort: Cohort, found: Mapping[str, HeadResult], r
         time, event = result.targets[known].T
         limit = times[known]
         slack = 1e-6 * np.maximum(np.abs(time), 1)
-        happened = event == 1
+        happened = event > 0
         if happened.any() and (np.abs(limit - time) <= slack)[happened].all():
             raise _wrong(f"column {column!r} is the time of every event itself",
                          "the bound needs the time until which each case could have been followed had it had no event",

@@ -66,7 +66,7 @@ def propose(table: str | Path, *, output: str | Path | None = None, target: str 
     below = [replace(guess, path=(path.parent.resolve().relative_to(folder.resolve()) / guess.path).as_posix()
                      .replace("{id}", f"{{{case}}}"))
              for guess in files_beside(path.parent, read.cells(case))]
-    inputs = _inputs([*guesses, *below], target=next(each.column for each in guesses if each.role == "target"))
+    inputs = _inputs([*guesses, *below], _target_name(guesses))
     cases = path.resolve().relative_to(folder.resolve()).as_posix()
     write_text(places[0], "\n".join(_data_lines(cases, read, guesses, inputs)) + "\n")
     write_text(places[1], "\n".join(_graph_lines(folder.resolve().name, guesses, inputs)) + "\n")
@@ -108,7 +108,7 @@ class _Input:
 
 def _inputs(guesses: Sequence[ColumnGuess], target: str) -> list[_Input]:
     """The inputs: one table of all numbers and categories, and one for each column or folder of files."""
-    taken = {_safe(target)}
+    taken = {target}
     found = []
     if any(guess.role in ("numeric", "categorical") for guess in guesses):
         found.append(_Input(_free(TABLE, taken), None))
@@ -131,6 +131,12 @@ def _free(name: str, taken: set[str]) -> str:
     return made
 
 
+def _target_name(guesses: Sequence[ColumnGuess]) -> str:
+    """What the target and its head are called; that of a time to an event is no censoring."""
+    target = next(guess for guess in guesses if guess.role == "target")
+    return "event" if target.survival is not None and "cens" in target.column.lower() else _safe(target.column)
+
+
 def _data_lines(cases: str, table: Table, guesses: Sequence[ColumnGuess], inputs: Sequence[_Input]) -> Iterator[str]:
     by_role = {guess.role: guess for guess in guesses}
     yield from ("# Proposed from the table; each guess has its reason. Read it through, above all the target and the "
@@ -140,21 +146,29 @@ def _data_lines(cases: str, table: Table, guesses: Sequence[ColumnGuess], inputs
             yield f"{role}: {in_one_line(by_role[role].column)}  # {_comment(by_role[role].why)}"
     if "patient" not in by_role:
         yield "# patient: COLUMN  # if a patient has several rows, name the column, or the test is on known patients"
-    target = by_role["target"]
+    target, name = by_role["target"], _target_name(guesses)
     if "split" in by_role:
         yield f"split: {{column: {in_one_line(by_role['split'].column)}}}  # {_comment(by_role['split'].why)}"
     else:
-        chosen = f", stratify: {_safe(target.column)}" if _is_classes(target) else ""
+        chosen = f", stratify: {name}" if _is_classes(target) else ""
         yield f"split: {{folds: 5{chosen}, seed: 0}}  # no column says train and test: each case is tested once"
     yield "inputs:" if inputs else "inputs: {}  # no column looks like an input"
     for each in inputs:
         yield from _table_lines(each.name, guesses) if each.guess is None else [_file_line(each, each.guess)]
     yield "targets:"
-    yield f"  {_safe(target.column)}: {{column: {in_one_line(target.column)}}}  # {_comment(target.why)}"
+    yield f"  {name}: {in_one_line(_target_entry(target))}  # {_comment(target.why)}"
     left = [guess for guess in guesses if guess.role == "left out"]
     if left:
         yield "# left out:"
         yield from (f"#   {_comment(guess.column)}: {_comment(guess.why)}" for guess in left)
+
+
+def _target_entry(target: ColumnGuess) -> dict[str, Any]:
+    pair = target.survival
+    if pair is None:
+        return {"column": target.column}
+    return {"time": pair.time, "event": pair.event, **({"values": dict(pair.words)} if pair.words else {}),
+            **({"unit": pair.unit} if pair.unit else {})}
 
 
 def _table_lines(name: str, guesses: Sequence[ColumnGuess]) -> Iterator[str]:
@@ -193,7 +207,7 @@ def _graph_lines(name: str, guesses: Sequence[ColumnGuess], inputs: Sequence[_In
         yield f"  {each.name}: {in_one_line(entry)}" + (
             f"  # {each.guess.blank} cases lack it" if optional and each.guess else "  # sizes come from the data")
     yield "nodes:"
-    taken = {each.name for each in inputs} | {_safe(target.column)}
+    taken = {each.name for each in inputs} | {_target_name(guesses)}
     encoded = []
     for each in inputs:
         node = _free(f"{each.name}_encoded", taken)
@@ -208,10 +222,22 @@ def _graph_lines(name: str, guesses: Sequence[ColumnGuess], inputs: Sequence[_In
     if len(encoded) > 1:
         last = _free("fused", taken)
         yield f"  {last}: {in_one_line({'use': 'fusion.concat', 'from': encoded})}"
-    names = {"classes": list(target.values)} if _is_classes(target) else {"values": [target.column]}
-    head = {"use": "head.classify" if _is_classes(target) else "head.regress", "from": last, "with": names}
-    yield f"  {_safe(target.column)}: {in_one_line(head)}"
-    yield "training: {epochs: 50, patience: 10}"
+    yield f"  {_target_name(guesses)}: {in_one_line(_head(target, last))}"
+    # An event is compared with all cases of a step: 256 of them.
+    steps = ", batch_size: 32, accumulate: 8, monitor: harrell" if target.survival else ""
+    yield f"training: {{epochs: 50, patience: 10{steps}}}"
+
+
+def _head(target: ColumnGuess, last: str) -> dict[str, Any]:
+    options: dict[str, Any]
+    if target.survival is not None:
+        horizons = [int(each) if each == int(each) else each for each in target.survival.horizons]
+        use, options = "head.cox", {"horizons": horizons}
+    elif _is_classes(target):
+        use, options = "head.classify", {"classes": list(target.values)}
+    else:
+        use, options = "head.regress", {"values": [target.column]}
+    return {"use": use, "from": last, "with": options}
 
 
 def _is_classes(target: ColumnGuess) -> bool:

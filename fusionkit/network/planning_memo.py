@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from fusionkit.components.component import Component
 from fusionkit.network.measure import Measurement, measure, probe, shape_seen
 from fusionkit.planning.plan import Call, Plan
-from fusionkit.planning.resolve import Use
+from fusionkit.planning.resolve import Use, declared_output
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape
 
 MOST = 2048
@@ -24,11 +24,23 @@ class PlanningMemo:
 
     def __init__(self) -> None:
         self._known: OrderedDict[Hashable, tuple[Component, Measurement]] = OrderedDict()
+        self._computed: OrderedDict[Hashable, tuple[Component, Shape]] = OrderedDict()
 
     def witness(self, use: Use, shapes: Sequence[TensorShape]) -> Shape:
         """The shape of a component's actual output, as `network.measure.witness` gives it."""
         given = tuple(("", shape) for shape in shapes)
         return shape_seen(self.probe(Call(use.component, use.config, given, Bundle(()))))
+
+    def output(self, use: Use, shapes: Sequence[TensorShape]) -> Shape:
+        """The shape that a component computes itself, as `declared_output` gives it; one that raised is asked again."""
+        key = (id(use.component), use.config.model_dump_json(), tuple(shapes))
+        known = self._computed.get(key)
+        if known is None:
+            known = self._computed[key] = (use.component, declared_output(use, shapes))
+            if len(self._computed) > MOST:
+                self._computed.popitem(last=False)
+        self._computed.move_to_end(key)
+        return known[1]
 
     def measure(self, plan: Plan) -> Plan:
         """The plan with the cost of every node; raises what `network.measure.measure` raises."""

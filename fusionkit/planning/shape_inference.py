@@ -17,7 +17,7 @@ from fusionkit.graph.nodes import Input, Node
 from fusionkit.graph.owners import of_node, owned, places
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.planning.plan import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
-from fusionkit.planning.resolve import Resolved, Use
+from fusionkit.planning.resolve import Resolved, Use, declared_output
 from fusionkit.shapes.layouts import (
     KINDS_KEY,
     STAND_IN,
@@ -67,20 +67,23 @@ def infer(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int
 
 
 def infer_partly(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None,
-                 without: Collection[str] = ()) -> tuple[Plan, list[Diagnostic]]:
+                 without: Collection[str] = (), output: Witness = declared_output) -> tuple[Plan, list[Diagnostic]]:
     """The plan of what can be inferred, and every input that does not fit, each with its location and owner.
 
-    The nodes `without` are left out. What reads one that is left out or does not fit is left out too, silently.
+    `output` is asked where a component computes its shape itself. The nodes `without` are left out. What reads one that
+    is left out or does not fit is left out too, silently.
     """
-    return _Inference(resolved, witness, sizes or {}).plan(without)
+    return _Inference(resolved, witness, sizes or {}, output).plan(without)
 
 
 class _Inference:
     """One pass over the nodes in order; nodes downstream of one with an error are skipped silently."""
 
-    def __init__(self, resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]]) -> None:
+    def __init__(self, resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]],
+                 output: Witness) -> None:
         self.resolved = resolved
         self.witness = witness
+        self.output = output
         self.sizes = sizes
         self.found: list[Diagnostic] = []
         self.calls = 0
@@ -283,7 +286,7 @@ class _Inference:
         """The output shape by the component's own function, or by running it on the meta device."""
         shapes = [shape for _, shape in inputs]
         component = use.component
-        return component.output(use.config, shapes) if component.output else self.witness(use, shapes)
+        return self.output(use, shapes) if component.output else self.witness(use, shapes)
 
     def _guarded(self, use: Use, inputs: Sequence[Named], work: Callable[[], _Result]) -> _Result | None:
         """The result of the work, or None with a diagnostic: a component's declaration and code may fail."""

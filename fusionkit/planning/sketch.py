@@ -9,7 +9,7 @@ from fusionkit.errors import Diagnostic, GraphError, in_file_order
 from fusionkit.graph.builder import from_tree
 from fusionkit.graph.nodes import Graph
 from fusionkit.planning.plan import Plan, Value
-from fusionkit.planning.resolve import resolve_partly
+from fusionkit.planning.resolve import declared_output, resolve_partly
 from fusionkit.planning.shape_inference import Witness, infer_partly
 from fusionkit.registry.lookup import Registry
 from fusionkit.syntax.tree import Tree
@@ -54,12 +54,25 @@ class Sketch:
         return found
 
 
-def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None
-           ) -> Sketch:
+def outline(tree: Tree) -> Sketch:
+    """The inputs and nodes of a graph as they are written, without looking up components; raises nothing.
+
+    No shape is known, and only mistakes of structure are found.
+    """
+    found: tuple[Diagnostic, ...] = ()
+    try:
+        graph = from_tree(tree)
+    except GraphError as error:
+        graph, found = error.partial, tuple(error.diagnostics)
+    return Sketch(graph, Plan(graph, (), (), (), None, {}), found)
+
+
+def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None,
+           output: Witness = declared_output) -> Sketch:
     """What is known of a graph; raises nothing that a graph can cause.
 
     Mistakes in structure, ids, options and shapes are found together, those in shapes where nothing before them is
-    wrong. `witness` and `sizes` are those of `infer`.
+    wrong. `witness` and `sizes` are those of `infer`, `output` gives what a component's own function computes.
     """
     found: list[Diagnostic] = []
     try:
@@ -70,7 +83,7 @@ def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str,
     resolved, more, _ = resolve_partly(graph, registry)
     found.extend(more)
     without = {each.owner.node for each in found if each.owner and each.code not in _OF_THE_WHOLE}
-    plan, clashes = infer_partly(resolved, witness, sizes, without)
+    plan, clashes = infer_partly(resolved, witness, sizes, without, output)
     clashes = [_left_to_data(each) if each.code == "auto-size" and sizes is None else each for each in clashes]
     return Sketch(graph, plan, tuple(in_file_order([*found, *clashes])))
 

@@ -7,26 +7,32 @@ from typing import Any
 
 from fusionkit.reporting.run_files import NOT_RECORDED, RunFiles
 
+_ALL, _MOST_PARTS = "all", 3
 TextTable = tuple[str, list[str], list[list[str]]]
 """A heading, the names of the columns and rows of text."""
 
 
 def characteristic_tables(run: RunFiles) -> list[TextTable]:
-    """The columns of the cohort by part, then of each head by part and outcome; empty where none were recorded."""
+    """The columns of the cohort by part, then of each head by part and outcome; empty where none were recorded.
+
+    Folds are alike, and two columns for each of them would be too many: their cases are told by outcome together.
+    """
     columns = run.cohort.get("characteristics") or []
     if not columns:
         return []
     groups = columns[0]["groups"]
     heads = dict.fromkeys(group["head"] for group in groups)
-    return [("By part" if head is None else f"By part and {head}", *_table(columns, groups, head)) for head in heads]
+    folds = len({group["part"] for group in groups} - {_ALL}) > _MOST_PARTS
+    return [("By part" if head is None else f"By {head}" if folds else f"By part and {head}",
+             *_table(columns, groups, head, folds)) for head in heads]
 
 
-def _table(columns: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]], head: str | None
+def _table(columns: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]], head: str | None, folds: bool
            ) -> tuple[list[str], list[list[str]]]:
     places = [place for place, group in enumerate(groups)
-              if group["head"] == head and (head is None or group["part"] != "all")]
-    names = [groups[place]["part"] if head is None else f"{groups[place]['part']}: {groups[place]['outcome']}"
-             for place in places]
+              if group["head"] == head and (head is None or (group["part"] == _ALL) == folds)]
+    names = [groups[place]["part"] if head is None else groups[place]["outcome"] if folds else
+             f"{groups[place]['part']}: {groups[place]['outcome']}" for place in places]
     rows = [["cases", *(str(groups[place]["cases"]) for place in places)]]
     for column in columns:
         rows += _rows(column, [column["groups"][place] for place in places])

@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from fusionkit.evaluation.formatting import MetricResult
+from fusionkit.evaluation.formula_intervals import DELONG, OBUCHOWSKI
 from fusionkit.reporting.run_files import BESIDE, CASE_MIX, WORST, RunFiles, named
 from fusionkit.syntax.writer import write_in_braces
 
@@ -263,7 +264,8 @@ def measures(run: RunFiles) -> _Found:
         yield Fact(f"{head}: {every}; {100 * way['level']:g} % intervals by {way['method']}, "
                    f"{way['resamples']} resamples of {way['resampled']}s, seed {way['seed']}",
                    f"metrics.json: heads.{head}")
-        for key, told in (("auroc_delong", "AUROC also by DeLong's variance, on the logit scale"),
+        for key, told in ((DELONG, "AUROC also by DeLong's variance, on the logit scale"),
+                          (OBUCHOWSKI, "AUROC also by Obuchowski's variance of clustered cases, on the logit scale"),
                           ("wilson", "proportions of decisions also by Wilson's formula")):
             if key in found:
                 yield Fact(f"{head}: {told}", f"metrics.json: heads.{head}.{key}")

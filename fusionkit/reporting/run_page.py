@@ -14,6 +14,7 @@ from fusionkit.reporting.case_flow import CaseFlow, flow_svg
 from fusionkit.reporting.characteristics import characteristic_tables
 from fusionkit.reporting.checklists import CHECKLISTS, filled
 from fusionkit.reporting.facts import TOPICS, metric_text
+from fusionkit.reporting.readable_rows import readable
 from fusionkit.reporting.run_files import (
     BESIDE,
     CASE_MIX,
@@ -96,6 +97,9 @@ def _network(drawing: NetworkDrawing) -> Iterator[str]:
 def _training(run: RunFiles, folder: Path) -> Iterator[str]:
     drawn = folder / f"{STEM}.svg"
     yield picture(drawn, "losses by epoch") if drawn.is_file() else _absent(f"losses by epoch: {NOT_RECORDED}")
+    yield _absent("Training losses are means of an epoch while the weights change. A loss that compares cases with "
+                  "each other, such as Cox's, depends on how many are compared: there the curves of training and "
+                  "validation need not meet.")
     yield bullets(fact.text for topic in ("trained", "imbalance") for fact in TOPICS[topic](run))
 
 
@@ -136,10 +140,10 @@ def _plots(run: RunFiles) -> Iterator[str]:
 
 def _csv(run: RunFiles, name: str, command: str) -> Iterator[str]:
     rows = run.rows(name)
-    if not rows:
-        yield _absent(f"not evaluated; {command} does it")
+    if len(rows) < 2:
+        yield _absent(f"{name} has no row" if rows else f"not evaluated; {command} does it")
         return
-    yield table(rows[0], rows[1:_MOST_ROWS + 1])
+    yield table(*readable(run, rows[0], rows[1:_MOST_ROWS + 1]))
     if len(rows) - 1 > _MOST_ROWS:
         yield _absent(f"{len(rows) - 1 - _MOST_ROWS} further rows are in {name}")
 

@@ -16,8 +16,13 @@ _MOST = 8
 
 def draw_training(run: RunFiles, folder: Path) -> list[Path]:
     """Write the figure of training and validation loss by epoch with its numbers; nothing without a history."""
-    curves = {f"{name} {loss}".strip(): points for name, rows in list(run.histories.items())[:_MOST]
+    histories = list(run.histories.items())[:_MOST]
+    curves = {f"{name} {loss}".strip(): points for name, rows in histories
               for loss in _LOSSES if (points := _points(rows, loss))}
+    # Of folds the two losses of each have one colour, and all of a kind one dash.
+    looks = {f"{name} {loss}".strip(): style.look(kind) if len(histories) == 1 else {
+        **style.look(place), "linestyle": ("-", "--")[kind]}
+             for place, (name, _) in enumerate(histories) for kind, loss in enumerate(_LOSSES)}
     if not curves:
         return []
     from matplotlib.ticker import MaxNLocator
@@ -25,9 +30,9 @@ def draw_training(run: RunFiles, folder: Path) -> list[Path]:
     with style.applied():
         figure = style.blank(7.2, 3.6)
         axes = figure.add_subplot()
-        for place, (label, points) in enumerate(curves.items()):
+        for label, points in curves.items():
             axes.plot(*zip(*points, strict=True), label=label.replace("_", " "),
-                      marker="o" if len(points) < 3 else None, **style.look(place))
+                      marker="o" if len(points) < 3 else None, **looks[label])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel="loss, mean over cases")
         axes.set_title(style.titled(f"Training of {run.name}"), loc="left")

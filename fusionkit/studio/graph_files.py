@@ -8,15 +8,18 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fusionkit.files import inside, opened, replacing
-from fusionkit.records.run_folders import CASES, HISTORY, RUN
+from fusionkit.records.run_folders import CASES, COMPARED, HISTORY, IDENTITY, METRICS, RUN
 
 MOST_FILES, DEEPEST, MOST_BYTES = 2000, 8, 1 << 20
-_OF_RUNS = {RUN, CASES, HISTORY}
+_OF_RUNS = {RUN, CASES, HISTORY, METRICS, COMPARED, IDENTITY}
 _GRAPH = re.compile(rb"^fusionkit\s*:", re.M)
+_DATA = re.compile(rb"^fusionkit-data\s*:", re.M)
+TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
 _NAME = re.compile(rb"^name\s*:[ \t]*(\S.*?)\s*(?:#.*)?$", re.M)
 _BOM = b"\xef\xbb\xbf"
 
@@ -41,13 +44,7 @@ class StudioFolder:
     def graphs(self) -> list[dict[str, Any]]:
         """Path, name and time of each graph file below the folder; those that runs wrote are left out."""
         found = []
-        for path in self._yaml_files():
-            try:
-                with opened(path) as stream:
-                    head = stream.read(1 << 16).removeprefix(_BOM)
-                changed = path.stat().st_mtime
-            except (OSError, ValueError):
-                continue
+        for path, head, changed in self._heads():
             if _GRAPH.search(head):
                 name = _NAME.search(head)
                 shown = name.group(1).decode("utf-8", "replace").strip("'\"") if name else path.stem
@@ -55,6 +52,22 @@ class StudioFolder:
             if len(found) >= MOST_FILES:
                 break
         return sorted(found, key=lambda each: each["path"])
+
+    def sources(self) -> dict[str, list[str]]:
+        """The paths of data files below the folder, and of tables that a data file may be made from."""
+        data = [path for path, head, _ in self._heads() if _DATA.search(head)]
+        return {name: sorted(path.relative_to(self.path).as_posix() for path in islice(found, MOST_FILES))
+                for name, found in (("data", iter(data)), ("tables", self._files(TABLES)))}
+
+    def _heads(self) -> Iterator[tuple[Path, bytes, float]]:
+        """The YAML files below the folder, how each begins, and when it was changed."""
+        for path in self._files((".yaml", ".yml")):
+            try:
+                with opened(path) as stream:
+                    head, changed = stream.read(1 << 16).removeprefix(_BOM), path.stat().st_mtime
+            except (OSError, ValueError):
+                continue
+            yield path, head, changed
 
     def read(self, name: str) -> dict[str, str]:
         """The text of a graph with line ends as \\n, and `base`, which names its content.
@@ -93,6 +106,20 @@ class StudioFolder:
             raise RefusedFileError(403, "not-written", f"{name!r} cannot be written: {error.strerror}") from None
         return {"base": _base(raw)}
 
+    def table(self, name: str) -> Path:
+        """A table of cases inside, that a data file is to be written beside.
+
+        Raises: RefusedFileError.
+        """
+        if not self.write:
+            raise RefusedFileError(403, "read-only", "the studio was started without --write")
+        path = inside(self.path, name)
+        if path is None or Path(name).is_absolute():
+            raise RefusedFileError(403, "outside", "it is outside the folder of the studio")
+        if path.suffix not in TABLES or any(part.startswith(".") for part in Path(name).parts) or not path.is_file():
+            raise RefusedFileError(404, "not-found", f"there is no table {name!r}")
+        return path
+
     def folder(self, name: str) -> Path:
         """A folder inside, by its path.
 
@@ -125,7 +152,8 @@ class StudioFolder:
             raise RefusedFileError(413, "too-large", f"it is larger than {MOST_BYTES >> 20} MiB")
         return raw
 
-    def _yaml_files(self) -> Iterator[Path]:
+    def _files(self, endings: tuple[str, ...]) -> Iterator[Path]:
+        """The files below the folder, without those of runs, hidden ones and links that lead out."""
         for folder, folders, files in os.walk(self.path):
             depth = len(Path(folder).relative_to(self.path).parts)
             is_run = not _OF_RUNS.isdisjoint(files)
@@ -133,7 +161,7 @@ class StudioFolder:
                 name for name in folders if not name.startswith("."))
             if not is_run:
                 yield from (path for name in sorted(files)
-                            if name.endswith((".yaml", ".yml")) and not name.startswith(".")
+                            if name.endswith(endings) and not name.startswith(".")
                             and inside(self.path, str(path := Path(folder) / name)) is not None)
 
 

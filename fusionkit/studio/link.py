@@ -43,9 +43,9 @@ class WorkerLink:
         return self._worker is not None and self._worker.proven
 
     async def start(self) -> None:
-        """Start the worker, so that the first request need not wait for it."""
+        """Start the worker and wait until it answers, so that the first request need not wait for its imports."""
         with suppress(WorkerError):
-            await self._running()
+            await self.ask("published", {})
 
     async def ask(self, call: str, given: dict[str, Any]) -> dict[str, Any]:
         """The worker's answer: `result`, or `error` and `code`.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,30 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fusionkit import __version__
-from fusionkit.files import inside, read_text
+from fusionkit.errors import UserError
+from fusionkit.files import inside, plain_json, read_text
 from fusionkit.records.histories import curves, histories
-from fusionkit.records.run_folders import GRAPH, RunIndex, RunRow, folds_of, read_row
+from fusionkit.records.run_folders import COMPARED, GRAPH, RunIndex, RunRow, folds_of, read_row, run_rows
+from fusionkit.studio.bodies import answered, body_of, text_of
+from fusionkit.studio.case_desk import CaseDesk
+from fusionkit.studio.frames import POLICY, Frames
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.guard import Guard, TooLargeError, answer
 from fusionkit.studio.link import WorkerError, WorkerLink
+from fusionkit.studio.work import Work
 
 STATIC = Path(__file__).parent / "static"
 _MOST_FILES = 500
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: WorkerLink) -> Starlette:
-    """The application; `hosts` are the names and ports that it answers to, `link` leads to the worker."""
-    desk = _Desk(folder, link)
+def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: WorkerLink,
+             plugins: Sequence[str] = ()) -> Starlette:
+    """The application; `hosts` are the names and ports that it answers to, `link` leads to the worker.
+
+    `plugins` are files of components that the commands which the page starts use.
+    """
+    desk, cases = _Desk(folder, link, Work(folder, plugins)), CaseDesk(folder, link)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -41,11 +49,18 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
         starting.cancel()
         await link.stop()
 
-    gets: dict[str, Handler] = {"about": desk.about, "files": desk.files, "file": desk.file, "runs": desk.runs,
-                                "run": desk.run, "history": desk.history, "published": desk.published}
-    posts: dict[str, Handler] = {"check": desk.asked("check"), "edit": desk.asked("edit"),
-                                 "diff": desk.asked("difference")}
-    routes = [Route("/", _page), *(Route(f"/api/{name}", _told(handler)) for name, handler in gets.items()),
+    gets: dict[str, Handler] = {
+        "about": desk.about, "files": desk.files, "file": desk.file, "sources": desk.sources,
+        "published": desk.published, "runs": desk.runs, "run": desk.run, "history": desk.history,
+        "compare": desk.compare, "pages": desk.pages, "work": desk.jobs, "work/{id}": desk.job,
+        "work/{id}/log": desk.log, "cases": cases.cases, "case": cases.case, "picture": cases.picture}
+    posts: dict[str, Handler] = {
+        "outline": desk.outline, "check": desk.asked("check"), "edit": desk.asked("edit"),
+        "diff": desk.asked("difference"), "page": desk.admit, "propose": desk.propose,
+        "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
+        "case/inputs": cases.inputs, "case/slices": cases.slices}
+    routes = [Route("/", _page), Route("/page/{ticket}", _told(desk.framed)),
+              *(Route(f"/api/{name}", _told(handler)) for name, handler in gets.items()),
               *(Route(f"/api/{name}", _told(handler), methods=["POST"]) for name, handler in posts.items()),
               Route("/api/file", _told(desk.save), methods=["PUT"]),
               Mount("/static", StaticFiles(directory=STATIC))]
@@ -83,11 +98,14 @@ def _told(handler: Handler) -> Handler:
 class _Desk:
     """Answers the page from the folder, and by the worker."""
 
-    def __init__(self, folder: StudioFolder, link: WorkerLink) -> None:
+    def __init__(self, folder: StudioFolder, link: WorkerLink, work: Work) -> None:
         self.folder = folder
+        self.work = work
         self.link = link
         self.index = RunIndex(folder.path)
         self.reading = asyncio.Lock()
+        self.starting = asyncio.Lock()
+        self.frames = Frames(folder)
 
     async def about(self, request: Request) -> Response:
         return JSONResponse({"version": __version__, "folder": self.folder.path.name, "write": self.folder.write,
@@ -100,25 +118,74 @@ class _Desk:
         return JSONResponse(await asyncio.to_thread(self.folder.read, request.query_params["path"]))
 
     async def save(self, request: Request) -> Response:
-        given = await _body(request)
+        given = await body_of(request)
         path, text, base = given["path"], given["text"], given.get("base")
         if not isinstance(path, str) or not isinstance(text, str) or not isinstance(base, str | None):
             raise TypeError("path and text are texts")
         return JSONResponse(await asyncio.to_thread(self.folder.save, path, text, base))
 
+    async def outline(self, request: Request) -> Response:
+        """The drawing of a graph's text without shapes, which needs no component: while the worker imports them."""
+        given = await body_of(request)
+        sizes = [float(given.get(name) or standard) for name, standard in (("wide", 1600), ("high", 950))]
+        return JSONResponse({"svg": await asyncio.to_thread(_outlined, text_of(given, "text"), *sizes)})
+
     def asked(self, call: str) -> Handler:
         """What the worker answers to the request's body."""
         async def ask(request: Request) -> Response:
-            found = await self.link.ask(call, await _body(request))
-            if "error" in found:
-                return answer(400, str(found["code"]), str(found["error"]))
-            return JSONResponse(found["result"])
+            return await answered(self.link, call, await body_of(request))
 
         return ask
 
     async def published(self, request: Request) -> Response:
-        found = await self.link.ask("published", {"name": request.query_params.get("name")})
-        return JSONResponse(found["result"])
+        return await answered(self.link, "published", {"name": request.query_params.get("name")})
+
+    async def pages(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.frames.pages))
+
+    async def admit(self, request: Request) -> Response:
+        ticket = await asyncio.to_thread(self.frames.admit, text_of(await body_of(request), "path"))
+        return JSONResponse({"address": f"/page/{ticket}"})
+
+    async def framed(self, request: Request) -> Response:
+        content = await asyncio.to_thread(self.frames.taken, request.path_params["ticket"])
+        return Response(content, media_type="text/html", headers={"content-security-policy": POLICY})
+
+    async def compare(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self._compare, request.query_params["id"]))
+
+    async def propose(self, request: Request) -> Response:
+        given = await body_of(request)
+        table = await asyncio.to_thread(self.folder.table, text_of(given, "table"))
+        names = {key: given.get(key) for key in ("target", "id")}
+        if not all(isinstance(name, str | None) for name in names.values()):
+            raise TypeError("target and id are names of columns")
+        return await answered(self.link, "propose", {**names, "table": str(table), "folder": str(self.folder.path)})
+
+    async def sources(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.folder.sources))
+
+    async def jobs(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.work.jobs))
+
+    async def job(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.work.job, request.path_params["id"]))
+
+    async def log(self, request: Request) -> Response:
+        start = int(request.query_params.get("from", "0"))
+        return JSONResponse(await asyncio.to_thread(self.work.log, request.path_params["id"], start))
+
+    async def begin(self, request: Request) -> Response:
+        given = await body_of(request)
+        async with self.starting:  # of two starts into one folder, the second sees the first
+            return JSONResponse(await asyncio.to_thread(self.work.start, given))
+
+    async def stop(self, request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.work.stop, request.path_params["id"]))
+
+    async def resume(self, request: Request) -> Response:
+        async with self.starting:
+            return JSONResponse(await asyncio.to_thread(self.work.resume, request.path_params["id"]))
 
     async def runs(self, request: Request) -> Response:
         async with self.reading:
@@ -132,6 +199,20 @@ class _Desk:
         path = self.folder.folder(request.query_params["id"])
         lines = await asyncio.to_thread(histories, path)
         return JSONResponse({"curves": curves(lines.values()), "trainings": list(lines)})
+
+    def _compare(self, name: str) -> dict[str, Any]:
+        """The table of a comparison as it was written, and the run of each of its networks, by folder."""
+        path = self.folder.folder(name)
+        written = inside(self.folder.path, str(path / COMPARED))
+        found = plain_json(written) if written is not None else None
+        if found is None or not isinstance(found.get("heads"), dict):
+            raise RefusedFileError(404, "not-found", f"{name!r} has no table of a comparison")
+        runs: dict[str, str] = {}
+        for row in run_rows(path, inner=True):
+            parts = row.path.split("/")
+            if len(parts) > 2 and parts[0] == "runs":
+                runs.setdefault(parts[1].lower(), f"{name}/{row.path}")
+        return {**found, "runs": runs}
 
     def _run(self, name: str) -> dict[str, Any]:
         path = self.folder.folder(name)
@@ -148,16 +229,21 @@ class _Desk:
         return {**row.as_json(), "graph": graph, "files": files[:_MOST_FILES], "place": str(path)}
 
 
+def _outlined(text: str, wide: float, high: float) -> str | None:
+    """The drawing as SVG, None where the text is no YAML."""
+    from fusionkit.drawing.sketch_labels import sketch_svg
+    from fusionkit.planning.sketch import outline
+    from fusionkit.syntax.reader import read
+
+    try:
+        return sketch_svg(outline(read(text, "graph.yaml")), wide, high)
+    except UserError:
+        return None
+
+
 def _short(row: RunRow) -> dict[str, Any]:
     """A row of the list with the first two metrics of each head, as a list of a thousand runs would be long."""
     made = row.as_json()
     for head in made["heads"].values():
         head["metrics"] = dict(list(head["metrics"].items())[:2])
     return made
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    found = json.loads(await request.body())
-    if not isinstance(found, dict):
-        raise TypeError("an object is expected")
-    return found

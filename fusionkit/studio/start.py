@@ -31,7 +31,7 @@ def serve(folder: StudioFolder, *, port: int | None, plugins: Sequence[str], ope
     number = listening.getsockname()[1]
     token = secrets.token_urlsafe(24)
     hosts = [f"127.0.0.1:{number}", f"localhost:{number}"]
-    app = make_app(folder, token, hosts, WorkerLink(plugins))
+    app = make_app(folder, token, hosts, WorkerLink(plugins), plugins)
     address = f"http://{hosts[0]}/#token={token}"
     told(address)
     with _forwarding(address) if open_browser else contextlib.nullcontext():

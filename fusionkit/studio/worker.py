@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusionkit.network.measure import Measurement
     from fusionkit.planning.plan import Call
     from fusionkit.shapes.layouts import TensorShape
+    from fusionkit.studio.case_data import CaseData
 
 Answer = dict[str, Any]
 
@@ -77,9 +78,20 @@ class Desk:
 
         self.registry: Registry = discover(files=list(plugins))
         self.memo = PlanningMemo()
+        self._cases: CaseData | None = None
         self.waiting = waiting
         self.calls: dict[str, Callable[[Answer], Answer]] = {
-            "check": self.check, "edit": self.edit, "difference": self.difference, "published": self.published}
+            "check": self.check, "edit": self.edit, "difference": self.difference, "published": self.published,
+            "propose": self.propose, "case": lambda given: self.cases.case(given["folder"], given["case"]),
+            "slices": lambda given: self.cases.slices(given)}
+
+    @property
+    def cases(self) -> CaseData:
+        """The data of runs; reading them needs packages that graphs do not need."""
+        from fusionkit.studio.case_data import CaseData
+
+        self._cases = self._cases or CaseData(self.registry)
+        return self._cases
 
     def answer(self, call: str, given: Answer) -> Answer:
         """`result`, or `error` with why there is none."""
@@ -106,7 +118,7 @@ class Desk:
             tree = read(given["text"], given.get("path") or "graph.yaml")
         except UserError as error:
             return {"ok": False, "diagnostics": _told(error.diagnostics), "svg": None, "lines": {}, "ms": 0.0}
-        made = sketch(tree, self.registry, self.memo.witness)
+        made = sketch(tree, self.registry, self.memo.witness, output=self.memo.output)
         faults = [*made.diagnostics, *training_faults(tree, self.registry)]
         if given.get("costs") and made.complete:
             try:
@@ -160,6 +172,18 @@ class Desk:
             return {"names": sorted(self.registry.graphs)}
         path = self.registry.graph(str(name))
         return {"text": path.read_text(encoding="utf-8") if path else None}
+
+    def propose(self, given: Answer) -> Answer:
+        """Write a data file and a graph for a table: their paths in the folder, the guesses, what is said of both."""
+        from pathlib import Path
+
+        from fusionkit.interface.proposal import propose
+
+        made = propose(given["table"], target=given.get("target"), id_column=given.get("id"))
+        data, graph = (path.resolve().relative_to(Path(given["folder"]).resolve()).as_posix()
+                       for path in (made.data, made.graph))
+        return {"data": data, "graph": graph, "findings": _told(made.findings),
+                "guesses": [{"column": each.column, "role": each.role, "why": each.why} for each in made.guesses]}
 
 
 def _told(found: Sequence[Diagnostic]) -> list[Answer]:

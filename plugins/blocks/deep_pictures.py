@@ -22,6 +22,11 @@ _OME_MM = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 1e-3, "\xb5m": 1e-3, "\u03b
 _DEPTHS = {"uint8": 255, "uint16": 65535, "bool": 1}
 
 
+def as_grey(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The luma of ITU-R BT.601, as Pillow's own conversion to grey: (3, ...) to (1, ...)."""
+    return np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), colours, axes=1)[None]
+
+
 def tiff_pages(path: Path, most: int | None) -> tuple[NDArray[np.float32], int | None, int] | None:
     """The first `most` pages of a TIFF, or all, the largest stored value of its type, and how many pages it has.
 

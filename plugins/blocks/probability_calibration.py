@@ -11,19 +11,19 @@ doi:10.1002/sim.8281.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from fusionkit_plugins.blocks.loess import loess, loess_of_many
+from fusionkit_plugins.blocks.loess import Degree, loess, loess_of_many
 from fusionkit_plugins.blocks.logistic_fit import log_odds, logistic_fit, sigmoid
 from fusionkit_plugins.blocks.restricted_spline import quantile_of_distances, spline_terms
 from fusionkit_plugins.blocks.undefined import no_case_of, no_other_case
 from fusionkit_plugins.blocks.weighted_quantiles import weighted_quantiles
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fusionkit.api import Bools, ClassColumn, Config, Floats
 
-Curve = Literal["spline", "loess"]
+Curve = Literal["spline", "loess", "loess of degree 2"]
 CLIPPED = 1e-7
 MANY_EVENTS = 200
 _MOST_TOGETHER, _MOST_WEIGHTS = 2000, 100_000
@@ -33,8 +33,21 @@ _FEW_KNOTS, _MANY_KNOTS = (0.1, 0.5, 0.9), (0.05, 0.35, 0.65, 0.95)
 class CurveConfig(Config):
     """Options of figures of the distance from a smooth curve."""
 
-    curve: Curve = Field("spline", description="The curve: 'spline', a logistic regression on a restricted cubic "
-                         "spline, or 'loess', local lines over three quarters of the cases.")
+    curve: Literal["spline", "loess"] = Field(
+        "spline", description="The curve: 'spline', a logistic regression on a restricted cubic spline, or 'loess', "
+        "local regression over three quarters of the cases.")
+    degree: Degree = Field(1, description="With 'curve: loess': 1 for local lines, 2 for parabolas, the default of R.")
+
+    @model_validator(mode="after")
+    def _degree_of_loess(self) -> Self:
+        if self.degree != 1 and self.curve != "loess":
+            raise ValueError(f"'degree: {self.degree}' is of loess, and the curve is the spline: add 'curve: loess'")
+        return self
+
+    @property
+    def named(self) -> Curve:
+        """The curve in one word, as the functions below take it."""
+        return "loess of degree 2" if self.degree == 2 else self.curve
 
 
 class Spline(NamedTuple):
@@ -48,6 +61,17 @@ class Spline(NamedTuple):
         with np.errstate(invalid="ignore", divide="ignore"):  # knots that coincide have no coefficients
             found: Floats = sigmoid(log_odds(spline_terms(logit(score), self.knots), self.coefficients))
         return found
+
+
+def clipped(column: ClassColumn) -> str | None:
+    """How many probabilities `logit` clips, None if it clips none."""
+    count = int(((column.score < CLIPPED) | (column.score > 1 - CLIPPED)).sum())
+    return f"{count} of {len(column.score)} probabilities clipped by {CLIPPED:g}" if count else None
+
+
+def degree_of(curve: Curve) -> Degree | None:
+    """The degree of loess, None for the spline."""
+    return None if curve == "spline" else 2 if curve == "loess of degree 2" else 1
 
 
 def logit(score: Floats) -> Floats:
@@ -96,10 +120,10 @@ def gaps(column: ClassColumn, weights: Floats, curve: Curve = "spline") -> Float
 
 def _gaps(score: Floats, truth: Bools, weights: Floats, curve: Curve) -> Floats:
     found = np.full(weights.shape, np.nan)
-    if curve == "loess":
+    if (degree := degree_of(curve)) is not None:
         both = (weights[truth].sum(axis=0) > 0) & (weights[~truth].sum(axis=0) > 0)
         if both.any():
-            found[:, both] = np.abs(loess(score, truth, weights[:, both], score) - score[:, None])
+            found[:, both] = np.abs(loess(score, truth, weights[:, both], score, degree) - score[:, None])
         return found
     for columns, spline in splines(score, truth, weights):
         found[:, columns] = np.abs(spline.at(score) - score[:, None])
@@ -113,20 +137,20 @@ def ici_of(score: Floats, truth: Bools, weights: Floats) -> Floats:
 
 def null_of_ici(score: Floats, draws: int = 200, seed: int = 0, curve: Curve = "spline") -> tuple[float, float]:
     """The ICI of outcomes that are drawn by the probabilities themselves: its mean and 95 % quantile, NaN for none."""
-    generator = np.random.default_rng(seed)
-    known = (_loess_nulls if curve == "loess" else _spline_nulls)(score, draws, generator)
+    generator, degree = np.random.default_rng(seed), degree_of(curve)
+    known = _spline_nulls(score, draws, generator) if degree is None else _loess_nulls(score, draws, generator, degree)
     known = known[~np.isnan(known)]
     if len(known) < draws / 2:
         return float("nan"), float("nan")
     return float(known.mean()), float(np.quantile(known, 0.95))
 
 
-def _loess_nulls(score: Floats, draws: int, generator: np.random.Generator) -> Floats:
+def _loess_nulls(score: Floats, draws: int, generator: np.random.Generator, degree: Degree) -> Floats:
     drawn = (generator.random((draws, len(score))) < score).astype(np.float64)
     drawn = drawn[drawn.any(axis=1) & ~drawn.all(axis=1)]
     if not len(drawn):
         return np.zeros(0)
-    found: Floats = np.abs(loess_of_many(score, drawn.T, score) - score[:, None]).mean(axis=0)
+    found: Floats = np.abs(loess_of_many(score, drawn.T, score, degree) - score[:, None]).mean(axis=0)
     return found
 
 
@@ -186,7 +210,7 @@ def no_fit(column: ClassColumn, fitted: Floats) -> str | None:
 def no_curve(column: ClassColumn, curve: Curve = "spline") -> str | None:
     """Why there is no curve, None if there is one."""
     once = np.ones((len(column.score), 1))
-    if curve == "loess":
+    if degree_of(curve) is not None:
         few = np.isnan(gaps(column, once, curve)).any()
         return no_case_of(column) or no_other_case(column) or ("too few cases for a smooth curve" if few else None)
     why = no_fit(column, gaps(column, once)[0])

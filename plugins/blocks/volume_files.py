@@ -23,7 +23,8 @@ class VolumeFileOptions(IntensityOptions):
     """Options of a reader of volumes."""
 
     size: VolumeSize | None = Field(
-        None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
+        None, description="Depth, height and width that every volume is resized to; without it volumes keep their own, "
+        "and null keeps that axis."
     )
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."

@@ -7,7 +7,7 @@ Source: Austin and Steyerberg 2019, The Integrated Calibration Index, doi:10.100
 
 from __future__ import annotations
 
-from fusionkit_plugins.blocks.probability_calibration import CurveConfig, no_curve, quantile_of_gaps
+from fusionkit_plugins.blocks.probability_calibration import CurveConfig, clipped, no_curve, quantile_of_gaps
 
 from fusionkit.api import ClassColumn, Floats, Metric
 
@@ -16,7 +16,7 @@ class UpperGap:
     """The curve is that of `metric.ici`."""
 
     def __init__(self, config: CurveConfig) -> None:
-        self.curve = config.curve
+        self.curve = config.named
 
     def of_column(self, column: ClassColumn, weights: Floats) -> Floats:
         """One class against the others: (M, R) to (R,)."""
@@ -25,6 +25,10 @@ class UpperGap:
     def why_undefined(self, column: ClassColumn) -> str | None:
         """The kind of case that there is none of, or that there is no curve."""
         return no_curve(column, self.curve)
+
+    def remark(self, column: ClassColumn) -> str | None:
+        """How many probabilities were clipped."""
+        return clipped(column) if self.curve == "spline" else None
 
 
 component = Metric(

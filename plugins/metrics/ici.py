@@ -8,18 +8,25 @@ Source: Austin and Steyerberg 2019, The Integrated Calibration Index, doi:10.100
 from __future__ import annotations
 
 import numpy as np
-from fusionkit_plugins.blocks.probability_calibration import CurveConfig, gaps, mean_gap, no_curve, null_of_ici
+from fusionkit_plugins.blocks.probability_calibration import (
+    CurveConfig,
+    clipped,
+    gaps,
+    mean_gap,
+    no_curve,
+    null_of_ici,
+)
 
 from fusionkit.api import ClassColumn, Floats, Metric
 
-_NAMES = {"spline": "a spline", "loess": "loess"}
+_NAMES = {"spline": "a spline"}
 
 
 class ICI:
     """Of a perfectly calibrated network it is not 0: by chance the mean is about 0.57 / sqrt(cases)."""
 
     def __init__(self, config: CurveConfig) -> None:
-        self.curve = config.curve
+        self.curve = config.named
 
     def of_column(self, column: ClassColumn, weights: Floats) -> Floats:
         """One class against the others: (M, R) to (R,)."""
@@ -30,10 +37,12 @@ class ICI:
         return no_curve(column, self.curve)
 
     def remark(self, column: ClassColumn) -> str | None:
-        """What a perfectly calibrated network would have."""
+        """What a perfectly calibrated network would have, and how many probabilities were clipped."""
         mean, high = null_of_ici(column.score, curve=self.curve)
-        return None if np.isnan(mean) else (f"of a calibrated network with these probabilities {mean:.3f}, below "
-                                            f"{high:.3f} in 95 %; by {_NAMES[self.curve]}")
+        null = None if np.isnan(mean) else (f"of a calibrated network with these probabilities {mean:.3f}, below "
+                                            f"{high:.3f} in 95 %; by {_NAMES.get(self.curve, self.curve)}")
+        few = clipped(column) if self.curve == "spline" else None
+        return "; ".join(part for part in (null, few) if part) or None
 
 
 component = Metric(

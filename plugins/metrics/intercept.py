@@ -8,7 +8,7 @@ Source: Cox 1958, Two further applications of a model for binary regression, doi
 from __future__ import annotations
 
 import numpy as np
-from fusionkit_plugins.blocks.probability_calibration import calibration_in_the_large, no_fit
+from fusionkit_plugins.blocks.probability_calibration import calibration_in_the_large, clipped, no_fit
 
 from fusionkit.api import ClassColumn, Config, Floats, Metric
 
@@ -26,6 +26,10 @@ class Intercept:
     def why_undefined(self, column: ClassColumn) -> str | None:
         """The kind of case that there is none of."""
         return no_fit(column, calibration_in_the_large(column, np.ones((len(column.score), 1))))
+
+    def remark(self, column: ClassColumn) -> str | None:
+        """How many probabilities were clipped."""
+        return clipped(column)
 
 
 component = Metric(

@@ -7,7 +7,7 @@ Source: Cox 1958, Two further applications of a model for binary regression, doi
 from __future__ import annotations
 
 import numpy as np
-from fusionkit_plugins.blocks.probability_calibration import no_fit, recalibration
+from fusionkit_plugins.blocks.probability_calibration import clipped, no_fit, recalibration
 
 from fusionkit.api import ClassColumn, Config, Floats, Metric
 
@@ -25,6 +25,10 @@ class Slope:
     def why_undefined(self, column: ClassColumn) -> str | None:
         """The kind of case that there is none of, or that the classes are separated."""
         return no_fit(column, recalibration(column, np.ones((len(column.score), 1)))[1])
+
+    def remark(self, column: ClassColumn) -> str | None:
+        """How many probabilities were clipped."""
+        return clipped(column)
 
 
 component = Metric(

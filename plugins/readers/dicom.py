@@ -16,6 +16,7 @@ from fusionkit_plugins.blocks.dicom.advice import facts_of, of_files
 from fusionkit_plugins.blocks.dicom.archive import is_archive, members
 from fusionkit_plugins.blocks.dicom.conditions import fits, words
 from fusionkit_plugins.blocks.dicom.elements import shown
+from fusionkit_plugins.blocks.dicom.film import as_film, frames_of
 from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, is_skipped, open_dataset, quiet, read_slices
 from fusionkit_plugins.blocks.dicom.options import DicomOptions, Rescale
 from fusionkit_plugins.blocks.dicom.pixels import PictureRules, read_picture, read_stack
@@ -41,9 +42,12 @@ _READ_ONCE_BYTES = 128 << 20
 
 
 def shape(options: DicomOptions) -> Sizes:
-    """The sizes that follow from the options: (1, D, H, W) of a volume, (C, H, W) of an image."""
+    """The sizes that follow from the options: (1, D, H, W) of a volume, (C, H, W) of an image, (C, D, H, W) of a film.
+    """
     if options.form == "volume":
         return (options.window_channels or 1, *(options.size or (None, None, None)))
+    if options.form == "film":
+        return (options.window_channels, *(options.size or (None, None, None)))
     return (options.window_channels, *(options.size or (None, None)))
 
 
@@ -60,8 +64,8 @@ def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
 def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume of a series folder (or of one file), or the picture of a file.
 
-    Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`; a channel for each of
-    several windows.
+    Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`; (1, D, H, W) or
+    (3, D, H, W) for `form: film`, D being its frames; a channel for each of several windows.
     Units: those after slope and intercept of the header (HU for CT); 0..1 with a window.
     Raises: `ReadError`; its codes start with `dicom-` and are listed on docs/dicom.md.
     """
@@ -159,13 +163,17 @@ def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> t
         fix = "give one file in 'path', or read the series with 'form: volume'"
         raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
     check_image(slices[0])
-    if slices[0].frames > 1 and options.frames is None:
+    if slices[0].frames > 1 and options.frames is None and options.form == "image":
         message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
-        raise ReadError("dicom-multiframe", message, None, "choose by 'frames', such as 'frames: first'")
+        raise ReadError("dicom-multiframe", message, None,
+                        "read all of them with 'form: film', or choose by 'frames', such as 'frames: first'")
     _check_required(slices[0], options)
-    how = PictureRules(options.voi, options.laterality, options.region is not None, options.frames)
+    places, times = frames_of(slices[0], options.every) if options.form == "film" else (options.frames, ())
+    how = PictureRules(options.voi, options.laterality, options.region is not None, places)
     pixels = read_picture(slices[0], rules, how)
-    facts = facts_of(slices, pixels, rules)
+    if isinstance(places, list) and options.form == "film":
+        pixels = replace(pixels, values=as_film(pixels.values, len(places)))
+    facts = replace(facts_of(slices, pixels, rules), positions=times)
     return (window(pixels.values, *pixels.range) if options.scale == "bits" else pixels.values), facts
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
-from fusionkit_plugins.blocks.deep_pictures import deep_png, ome_pixel, tiff_pages
+from fusionkit_plugins.blocks.deep_pictures import as_grey, deep_png, ome_pixel, tiff_pages
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -152,8 +152,7 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     if options.window is None:
         array = array / np.float32(picture.depth or 1)
     if options.channels == 1 and array.shape[0] == 3:
-        # The luma of ITU-R BT.601, as Pillow's own conversion to grey.
-        array = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), array, axes=1)[None]
+        array = as_grey(array)
     # Colours are mixed neither as such nor as the grey that is made of them.
     by_colour = (("labels-by-colour", ""),) if len(picture.stored) == 3 and labels else ()
     facts = Facts(values=spread(array), bits=(picture.depth or 0).bit_length(), labels=labels,

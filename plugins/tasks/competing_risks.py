@@ -23,11 +23,9 @@ _RISING = 1e-5
 class CompetingRisks(Survival):
     """Targets are time and the number of the cause, from 1 in the order of `causes`, or 0 for a censored case.
 
-    What is left out and refused is as for `task.survival`. Of several networks the incidences are averaged.
+    What is left out and refused is as for `task.survival`. Of several networks the incidences are averaged. The lower
+    bound is on the time of the first event of any cause: that of one cause is not seen where another came first.
     """
-
-    # With several causes the decoded values are no curve of survival to take a time from.
-    bound = ""
 
     def counts(self, targets: Any, weights: Floats, names: Sequence[str]) -> dict[str, float]:
         """Censored cases, and those of each cause."""
@@ -91,8 +89,7 @@ class CompetingRisks(Survival):
                 if not (part.targets[:, 1] == number).any():
                     return [PartFault("no-event", f"there is no event {number}, {cause!r}, in {part.name}", "event",
                                       "its hazard cannot be learned", "check the column and the split")]
-        horizons = sorted({f"{split_name(name)[1]:g}" for name in names}, key=float)
-        found = super().judge_parts([_any(part) for part in train], [_any(part) for part in others], horizons)
+        found = super().judge_parts([_any(part) for part in train], [_any(part) for part in others], _horizons(names))
         return [fault for fault in found if fault.code != "event-looks-inverted"]
 
     def informs(self, targets: Any) -> bool:
@@ -101,7 +98,7 @@ class CompetingRisks(Survival):
 
     def strata(self, targets: Floats, present: Bools, groups: Sequence[str], parts: int) -> list[str]:
         """As of survival, by any event."""
-        return super().strata(np.column_stack([targets[:, 0], np.minimum(targets[:, 1], 1)]), present, groups, parts)
+        return super().strata(_with_any(targets), present, groups, parts)
 
     def measured(self, outcomes: Outcomes) -> Iterator[CauseColumn]:
         """Each cause at each horizon."""
@@ -111,6 +108,24 @@ class CompetingRisks(Survival):
             (cause, horizon), incidence = split_name(name), outcomes.predictions[:, index]
             yield CauseColumn(name, everyone, horizon, time, number == causes.index(cause) + 1, 1 - incidence,
                               incidence, happened=number > 0)
+
+    def bound_scores(self, values: Floats, targets: Floats, names: Sequence[str], follow_up: Floats | None
+                     ) -> tuple[Floats, Floats]:
+        """As of survival, that of no event of any cause."""
+        return super().bound_scores(_event_free(values, names), _with_any(targets), _horizons(names), follow_up)
+
+    def bound_note(self, names: Sequence[str], follow_up: bool) -> str:
+        """A lower bound on the time of the first event."""
+        told = super().bound_note(_horizons(names), follow_up)
+        return told.replace("the time,", "the time of the first event of any cause,")
+
+    def bounds(self, values: Floats, names: Sequence[str], limit: float) -> Floats:
+        """The time at which the probability of no event falls to the threshold."""
+        return super().bounds(_event_free(values, names), _horizons(names), limit)
+
+    def bound_misses(self, found: Floats, targets: Floats, weights: Floats) -> Floats:
+        """First events before the bound, weighed for censoring."""
+        return super().bound_misses(found, _with_any(targets), weights)
 
     def agreements(self, outcomes: Outcomes) -> Sequence[Agreement]:
         """In thirds by predicted incidence, the share that was observed by Aalen and Johansen, without bounds."""
@@ -143,7 +158,23 @@ class CompetingRisks(Survival):
 
 
 def _any(part: TargetPart) -> TargetPart:
-    return TargetPart(part.name, np.column_stack([part.targets[:, 0], np.minimum(part.targets[:, 1], 1)]))
+    return TargetPart(part.name, _with_any(part.targets))
+
+
+def _with_any(targets: Floats) -> Floats:
+    """Times, and 1 for an event of any cause."""
+    return np.column_stack([targets[:, 0], np.minimum(targets[:, 1], 1)])
+
+
+def _horizons(names: Sequence[str]) -> list[str]:
+    """The horizons of all causes, rising."""
+    return [f"{at:g}" for at in sorted({split_name(name)[1] for name in names})]
+
+
+def _event_free(values: Floats, names: Sequence[str]) -> Floats:
+    """The probability of no event of any cause until each horizon: incidences (N, K) to (N, H)."""
+    at = np.array([split_name(name)[1] for name in names])
+    return np.stack([1 - values[:, at == horizon].sum(axis=1) for horizon in np.unique(at)], axis=1)
 
 
 def _agreement(column: CauseColumn, causes: Floats, place: int, count: int) -> Agreement:

@@ -15,6 +15,7 @@ from small_study import without_plots as without_plots
 from fusionkit.cli.parser import main
 from fusionkit.comparison import tuning
 from fusionkit.comparison.candidates import plan_comparison
+from fusionkit.comparison.outlook import stability_table
 from fusionkit.comparison.search_space import drawn, plan_with, space_of
 from fusionkit.components.search import Search
 from fusionkit.registry.lookup import discover
@@ -109,6 +110,18 @@ def test_trials_see_training_cases_only_and_a_stopped_search_goes_on(
     assert "What was chosen in each fold" in page and "the same number of trials" in page
     assert main(arguments(tmp_path, "whole", "--inner", "2")) == 2
     assert "the tuning differs" in capsys.readouterr().err
+
+
+def test_the_report_tells_how_stable_each_setting_was() -> None:
+    def of(**values: Any) -> dict[str, Any]:
+        return {"values": {f"training.{name}": value for name, value in values.items()}}
+
+    names, rows = stability_table({
+        "tuned": [of(rate=0.01234, width=8), of(rate=0.002, width=8), of(), of(rate=0.5, width=16)],
+        "left": [of(), of()], "once": [of(rate=0.1)]})
+    assert rows == [["tuned", "training.rate", "another in each of 4", "0.002 to 0.5", "1"],
+                    ["tuned", "training.width", "8, in 2 of 4", "8 to 16", "1"]]
+    assert len(names) == 5
 
 
 def test_a_trial_that_fails_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,39 @@ def test_equal_networks_do_not_differ_and_perfect_ones_have_no_interval() -> Non
     assert "fewer than 2" in str(auroc_difference(score, score, np.array([False, False, False, True])).note)
 
 
+def test_patients_with_several_cases_have_the_variance_of_obuchowski() -> None:
+    test = RECORDED["binary"]["test"]
+    truth, scores = np.array(test["y"]) == 1, np.array([test["p"], test["p_other"]])
+    single = areas(scores, truth)
+    alone = areas(scores, truth, list(range(len(truth))))
+    assert alone.covariance == pytest.approx(single.covariance, rel=1e-12), "DeLong's for single cases"
+    # A copy of a case says nothing new.
+    twice = areas(np.tile(scores, 2), np.tile(truth, 2), [*range(len(truth))] * 2)
+    assert twice.covariance == pytest.approx(single.covariance, rel=1e-12)
+    assert areas(np.tile(scores, 2), np.tile(truth, 2)).covariance[0, 0] < 0.6 * single.covariance[0, 0]
+    small = np.array([0.1, 0.2, 0.3, 0.9]), np.array([False, True, False, True])
+    few = auroc_interval(*small, list("abba"))
+    assert few.note is None and few.low < 0.75 < few.high
+    assert auroc_interval(*small, list("abcb")).note == (
+        "no Obuchowski interval: fewer than 2 patients with cases of a kind")
+
+
+def test_the_clustered_variance_is_that_of_drawn_cohorts() -> None:
+    rng = np.random.default_rng(7)
+    found, variances, naive = [], [], []
+    owners = np.repeat(np.arange(40), 3)
+    for _ in range(400):
+        own = rng.normal(size=40)
+        truth = rng.random(120) < 1 / (1 + np.exp(-2 * rng.normal(size=40)[owners]))
+        score = 1.2 * truth + own[owners] + 0.5 * rng.normal(size=120)
+        made = areas(score[None], truth, owners)
+        found.append(made.auroc[0])
+        variances.append(made.covariance[0, 0])
+        naive.append(areas(score[None], truth).covariance[0, 0])
+    assert np.mean(variances) == pytest.approx(np.var(found), rel=0.15)
+    assert abs(np.mean(naive) / np.var(found) - 1) > 0.3
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_decision_curves_are_as_recorded(name: str) -> None:
     case = RECORDED[name]

@@ -74,6 +74,24 @@ def test_figures_at_a_threshold_are_as_recorded(name: str, rule: str) -> None:
             assert found["wilson"] == pytest.approx(own["wilson"], rel=1e-5)
 
 
+def test_costs_are_weighed_by_a_stated_prevalence() -> None:
+    case = RECORDED["binary"]["validation"]
+    score, truth = np.array(case["p"]), np.array(case["y"]) == 1
+    own, wanted = float(truth.mean()), RECORDED["binary"]["thresholds"]["cost_4"]
+    assert chosen(of(case), f"cost=4,prevalence={own!r}", 0).labels[0].value == wanted
+    for prevalence in (0.02, 0.11, 0.7):
+        # The definition: the highest of those with the lowest cost, over all probabilities and nobody.
+        cost = {t: 4 * prevalence * (score[truth] < t).mean() + (1 - prevalence) * (score[~truth] >= t).mean()
+                for t in (*score, inf)}
+        wanted = max(t for t, each in cost.items() if each <= min(cost.values()) + 1e-12)
+        (label,) = chosen(of(case), f"cost=4, prevalence={prevalence}", 0).labels
+        assert (inf if label.value is None else label.value) == wanted
+    for typed, why in (("youden,prevalence=0.1", "only cost depends"), ("cost=4,prevalence=1", "between 0 and 1"),
+                       ("cost=4,prevalence=-.", "no rule is written so")):
+        with pytest.raises(UserError, match=why):
+            threshold_rule(typed)
+
+
 def test_wilson_has_a_width_where_everything_was_counted() -> None:
     assert wilson(28, 41) == pytest.approx((0.5301580035565571, 0.8043538610101143), abs=1e-9)
     assert wilson(10, 10)[0] == pytest.approx(0.72246, abs=1e-5)

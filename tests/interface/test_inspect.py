@@ -14,9 +14,10 @@ from fusionkit.cli.parser import main
 from fusionkit.data.description import describe
 from fusionkit.errors import DataError
 from fusionkit.interface.check_data import check_data
-from fusionkit.interface.contact_sheet import _upright, augmented_sheet, present_rows, sheet
+from fusionkit.interface.contact_sheet import augmented_sheet, present_rows, sheet
 from fusionkit.interface.inspect import inspect
 from fusionkit.interface.inspected_inputs import OutlyingCase, told_outliers
+from fusionkit.interface.planes import upright
 
 DATA = """\
 fusionkit-data: 1
@@ -87,9 +88,9 @@ def test_a_volume_is_shown_as_radiologists_see_it(study: Path) -> None:
     """From head to feet, front to back, and from the patient's right to the left."""
     cohort = check_data(study / "data.yaml").cohort
     grid = cohort.grids["ct"][0]
-    place = np.argwhere(_upright(np.arange(5 * 8 * 9).reshape(5, 8, 9).astype(np.float32), grid)[0] == 5 * 8 * 9 - 1)
+    place = np.argwhere(upright(np.arange(5 * 8 * 9).reshape(5, 8, 9).astype(np.float32), grid)[0] == 5 * 8 * 9 - 1)
     assert place.tolist() == [[0, 0, 0]]  # the last voxel of a RAS volume: head, front, right
-    assert _upright(np.zeros((5, 8, 9), np.float32), grid)[1] == [3, 2, 2]
+    assert upright(np.zeros((5, 8, 9), np.float32), grid)[1] == [3, 2, 2]
 
 
 def test_cases_that_lie_apart_are_drawn_first(study: Path) -> None:

@@ -131,3 +131,48 @@ def test_odd_names_and_a_number_as_target(tmp_path: Path):
     assert graph["nodes"]["los_days"] == {
         "use": "head.regress", "from": "table_encoded", "with": {"values": ["los: days"]}}
     assert main(["check", str(tmp_path / "graph.yaml"), "--data", str(tmp_path / "data.yaml")]) == 0
+
+
+def followed(**more: Sequence[object]) -> list[dict[str, object]]:
+    """Cases without a class, with a time and an event."""
+    return [{key: value for key, value in row.items() if key != "subtype"} for row in cells(**more)]
+
+
+MONTHS = [f"{3 + row * 1.7 % 61:.1f}" for row in range(ROWS)]
+
+
+@pytest.mark.parametrize(("columns", "target", "name"), [
+    ({"OS_MONTHS": MONTHS, "OS_STATUS": ["0:LIVING", "1:DECEASED"], "PFS_MONTHS": MONTHS, "PFS_STATUS": [0, 1]},
+     {"time": "OS_MONTHS", "event": "OS_STATUS", "values": {"0:LIVING": 0, "1:DECEASED": 1}, "unit": "months"},
+     "OS_STATUS"),
+    ({"time": MONTHS, "cens": [1, 0, 0]}, {"time": "time", "event": "cens"}, "event"),
+    ({"daysToFollowUp": range(20, 20 + ROWS), "vital status": ["Alive", "Dead"]},
+     {"time": "daysToFollowUp", "event": "vital status", "values": {"Alive": 0, "Dead": 1}, "unit": "days"},
+     "vital_status")])
+def test_a_time_and_its_event_are_one_target(tmp_path: Path, columns: dict[str, Sequence[object]],
+                                             target: dict[str, object], name: str):
+    rows = followed(**{key: [each[row % len(each)] for row in range(ROWS)] for key, each in columns.items()})
+    found = guesses(tmp_path, rows)
+    # Neither they nor what is of another outcome reaches the network.
+    assert [found[key].role for key in columns] == ["time", "target", "left out", "left out"][:len(columns)]
+    assert ("is 1 the event?" in found[str(target["event"])].why) == (target["event"] == "cens")
+    made = propose(tmp_path / "cases.csv")
+    assert made.good, made.findings
+    data, graph = to_plain(read_file(made.data)), to_plain(read_file(made.graph))
+    assert data["targets"] == {name: target} and data["split"]["stratify"] == name
+    head = graph["nodes"][name]
+    times = [float(str(row[str(target["time"])])) for row in rows]
+    assert head["use"] == "head.cox" and 2 <= len(head["with"]["horizons"]) <= 3
+    assert all(min(times) < each < max(times) for each in head["with"]["horizons"])
+    assert graph["training"]["monitor"] == "harrell"
+
+
+def test_what_looks_like_an_outcome_is_no_input_of_another_one(tmp_path: Path):
+    rows = cells(months=MONTHS, died=[row % 3 % 2 for row in range(ROWS)])
+    found = guesses(tmp_path, rows, target="subtype")
+    assert (found["subtype"].role, found["months"].role, found["died"].role) == ("target", "left out", "left out")
+    assert guesses(tmp_path, rows, target="months")["died"].survival is not None
+    alone = guesses(tmp_path, followed(age_months=MONTHS, died=[row % 3 % 2 for row in range(ROWS)]))
+    assert alone["age_months"].role == "numeric" and alone["died"].survival is None, "an age is no time to an event"
+    words = guesses(tmp_path, followed(months=MONTHS, status=["good", "bad"] * (ROWS // 2)))
+    assert words["status"].survival is None, "which of the words is an event is not known"

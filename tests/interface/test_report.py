@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,12 @@ from small_study import DATA, train, write_study
 from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
+from fusionkit.pages import embedded
 from fusionkit.reporting.case_flow import CaseFlow, FlowBox, flow_mermaid, flow_svg
+from fusionkit.reporting.characteristics import characteristic_tables
 from fusionkit.reporting.checklists import CHECKLISTS, OPEN
+from fusionkit.reporting.readable_rows import readable
+from fusionkit.reporting.run_files import read_run
 
 CHROMIUM = shutil.which("chromium")
 
@@ -49,6 +54,36 @@ def test_a_run_gives_a_page_a_sheet_and_a_card(run: Path, tmp_path: Path) -> Non
     (copied / "metrics.json").write_text(json.dumps(found))
     assert main(["report", str(copied)]) == 0
     assert "0.250 to 0.750</td><td>Wilson</td>" in (copied / "report" / "report.html").read_text()
+
+
+def test_rows_are_told_as_a_reader_wants_them(run: Path) -> None:
+    names = ["head", "group", "patients", "metric", "value", "low", "high", "against", "difference", "difference_low",
+             "difference_high", "simultaneous_low", "simultaneous_high", "p", "p_holm", "note"]
+    found = readable(read_run(run), names, [
+        ["result", "a", "", "auroc", "0.81", "0.7", "0.9", "the rest", "0.1", "-0.1", "0.3", "-0.2", "0.4", "0.01",
+         "0.02", ""],
+        ["result", "b", "", "auroc", "", "", "", "the rest", "", "", "", "", "", "", "", "no case is 'yes'"]])
+    assert found == (
+        ["head", "group", "metric", "value (95 % interval)", "difference from the rest", "interval for all groups",
+         "p (Holm)", "note"],
+        [["result", "a", "AUROC", "0.810 (0.700 to 0.900)", "0.100 (-0.100 to 0.300)", "-0.200 to 0.400", "0.020", ""],
+         ["result", "b", "AUROC", "undefined", "", "", "", "no case is 'yes'"]])
+    assert readable(read_run(run), ["id", "value"], [["c1", "0.123456"]]) == (["id", "value"], [["c1", "0.123456"]])
+
+
+def test_a_picture_of_several_panels_has_a_row_of_its_own_and_folds_are_told_together(run: Path) -> None:
+    for width, broad in ((420, False), (909.2, True)):
+        made = embedded(f'<svg xmlns="x" width="{width}pt" height="264.4pt">'.encode(), "curves")
+        assert ('class="broad"' in made) == broad
+    assert 'class="broad"' not in embedded(b"not of a known size", "curves")
+    about = {"head": None, "outcome": None, "cases": 9, "known": 9, "missing": 0, "counts": {"f": 4}}
+    parts = ("all", *(f"fold {number}" for number in range(4)))
+    groups = [about | {"part": part, "head": head, "outcome": outcome} for part in parts
+              for head, outcome in ((None, None), ("result", "no"), ("result", "yes"))]
+    found = characteristic_tables(replace(read_run(run), cohort={"characteristics": [
+        {"column": "sex", "input": "table", "kind": "words", "groups": groups}]}))
+    assert [(heading, names) for heading, names, _ in found] == [
+        ("By part", ["", "all", "fold 0", "fold 1", "fold 2", "fold 3"]), ("By result", ["", "no", "yes"])]
 
 
 def test_a_run_without_metrics_or_counts_says_so(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,9 @@ from fusionkit.errors import GraphError, Owner
 from fusionkit.network.measure import Measurement, measure, probe, witness
 from fusionkit.network.planning_memo import PlanningMemo
 from fusionkit.planning.plan import Call
-from fusionkit.planning.sketch import Sketch, sketch
-from fusionkit.shapes.layouts import TensorShape
+from fusionkit.planning.resolve import Use, declared_output
+from fusionkit.planning.sketch import Sketch, outline, sketch
+from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.syntax.reader import read, read_file
 
 GRAPHS = Path(__file__).parents[1] / "graphs"
@@ -110,3 +111,37 @@ def test_the_memo_says_what_was_measured_without_running_anything_twice(monkeypa
     wider = read(text.replace("width: 11", "width: 13"))
     memo.measure(sketch(wider, REGISTRY, memo.witness).plan)
     assert runs[4:] == ["table", "fused", "kind"]  # what the change reaches
+
+
+def test_the_memo_asks_a_component_for_its_shape_once(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+
+    def counted(use: Use, shapes: Sequence[TensorShape]) -> Shape:
+        asked.append(use.step.use)
+        return declared_output(use, shapes)
+
+    monkeypatch.setattr("fusionkit.network.planning_memo.declared_output", counted)
+    text = """\
+fusionkit: 1
+inputs: {ct: {volume: [1, 5, 24, 32]}}
+nodes:
+  slices: {use: encoder.each_slice, from: ct, with: {encoder: {use: encoder.conv, with: {widths: [3]}}}}
+  pooled: {use: fusion.mean, from: slices}
+  kind: {use: head.classify, from: pooled, with: {classes: [a, b]}}
+"""
+    memo = PlanningMemo()
+    first = sketch(read(text), REGISTRY, memo.witness, output=memo.output)
+    once = len(asked)
+    again = sketch(read(text + "# a comment\n"), REGISTRY, memo.witness, output=memo.output)
+    assert asked.count("encoder.each_slice") == 1 and len(asked) == once
+    assert again.values == first.values == sketch(read(text), REGISTRY, witness).values
+    taller = sketch(read(text.replace("[1, 5,", "[1, 7,")), REGISTRY, memo.witness, output=memo.output)
+    assert asked.count("encoder.each_slice") == 2 and taller.values["slices"][0].shape.sizes[0] == 7
+
+
+def test_an_outline_names_everything_and_knows_no_shape():
+    text = TEXT.replace("fusion.late_mean", "fusion.unheard_of")
+    made = outline(read(text))
+    assert [node.name for node in made.graph.nodes] == ["lungs", "table", "fused", "kind"]
+    assert not made.values and not made.complete and not made.diagnostics
+    assert outline(read("inputs: 3\n")).diagnostics

@@ -12,7 +12,8 @@ import pytest
 from asgi import HOST, TOKEN, Answer, request
 from starlette.applications import Starlette
 
-from fusionkit.studio.graph_files import StudioFolder
+from fusionkit.studio.frames import Frames
+from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.guard import MOST_BYTES
 from fusionkit.studio.link import WorkerError, WorkerLink
 from fusionkit.studio.server import STATIC, make_app
@@ -122,6 +123,13 @@ def test_the_worker_is_asked(folder: Path, text: str, status: int):
     assert status != 200 or found.data == {"call": "check", "with": {"text": text}}
 
 
+def test_a_graph_is_drawn_before_its_components_are_there(folder: Path):
+    text = GRAPH + "nodes: {n: {use: encoder.unknown, from: a}, m: {use: fusion.sum, from: [n, gone]}}\n"
+    found = request(app(folder), "POST", "/api/outline", {"text": text, "wide": 700}).data["svg"]
+    assert 'data-node="m"' in found and 'data-wire="n"' in found and "encoder.unknown" in found
+    assert request(app(folder), "POST", "/api/outline", {"text": "a: ["}).data == {"svg": None}
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"path": 3, "text": "", "base": null}'])
 def test_a_body_that_is_nothing_is_refused(folder: Path, body: bytes):
     assert request(app(folder, write=True), "PUT", "/api/file", body).status == 400
@@ -149,6 +157,65 @@ def test_runs_and_their_curves(folder: Path):
     (folder / "cv" / "fold-0" / "graph.yaml").unlink()
     (folder / "cv" / "fold-0" / "graph.yaml").symlink_to(folder.parent / "secret.yaml")
     assert got(folder, "/api/run?id=cv").data["graph"] == ""
+
+
+def test_a_page_is_framed_once_and_may_do_nothing(folder: Path):
+    (folder / "cv" / "report").mkdir(parents=True)
+    (folder / "cv" / "report" / "report.html").write_text("<!doctype html><p>good</p>")
+    (folder / ".hidden").mkdir()
+    for place in (folder / ".hidden", folder.parent):
+        (place / "report.html").write_text("secret")
+    (folder / "inspection.html").symlink_to(folder.parent / "report.html")
+    (folder / "other.html").write_text("<script>")
+    made = app(folder)
+    found = request(made, "GET", "/api/pages").data
+    assert [each["path"] for each in found] == ["cv/report/report.html", "inspection.html"]
+    for path in ("inspection.html", "../report.html", ".hidden/report.html", "other.html", "graph.yaml"):
+        assert request(made, "POST", "/api/page", {"path": path}).status == 403
+    address = request(made, "POST", "/api/page", {"path": "cv/report/report.html"}).data["address"]
+    framed = request(made, "GET", address, token=None)
+    assert framed.status == 200 and framed.body.endswith(b"<p>good</p>")
+    policy = framed.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'") and "script" not in policy and "allow" not in policy
+    assert (framed.headers["x-content-type-options"], framed.headers["cache-control"]) == ("nosniff", "no-store")
+    assert request(made, "GET", address, token=None).status == 404
+    assert request(made, "GET", address, token=None, host="evil.example").status == 421
+
+
+def test_a_comparison_is_shown_as_it_was_written(folder: Path):
+    place = folder / "cmp"
+    (place / "runs" / "fusion.Sum" / "repeat-1").mkdir(parents=True)
+    (place / "runs" / "fusion.Sum" / "repeat-1" / "run.json").write_text('{"train": []}')
+    (place / "compare.json").write_text('{"heads": {"h": {"rows": []}}, "node": "both"}')
+    found = got(folder, "/api/compare?id=cmp").data
+    assert found == {"heads": {"h": {"rows": []}}, "node": "both",
+                     "runs": {"fusion.sum": "cmp/runs/fusion.Sum/repeat-1"}}
+    (place / "compare.json").unlink()
+    (place / "compare.json").symlink_to(folder.parent / "secret.yaml")
+    assert got(folder, "/api/compare?id=cmp").status == 404
+
+
+def test_a_data_file_is_proposed_for_a_table_inside_alone(folder: Path):
+    (folder / "cases.csv").write_text("id,sex\n")
+    body = {"table": "cases.csv", "target": "sex", "id": None}
+    assert request(app(folder), "POST", "/api/propose", body).data["code"] == "read-only"
+    found = request(app(folder, write=True), "POST", "/api/propose", body).data
+    assert found["call"] == "propose" and found["with"] == {
+        "target": "sex", "id": None, "table": str(folder / "cases.csv"), "folder": str(folder)}
+    for table, status in (("../cases.csv", 403), ("graph.yaml", 404), ("none.csv", 404), (".hidden/a.csv", 404),
+                          (7, 400)):
+        assert request(app(folder, write=True), "POST", "/api/propose", {"table": table}).status == status
+
+
+def test_the_address_of_a_page_ends_after_a_minute(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder / "report.html").write_text("good")
+    frames, now = Frames(StudioFolder(folder)), 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    first, second = frames.admit("report.html"), frames.admit("report.html")
+    assert frames.taken(first) == b"good"
+    now += 61
+    with pytest.raises(RefusedFileError, match="one look"):
+        frames.taken(second)
 
 
 def test_the_studio_is_imported_by_its_command_alone():

@@ -85,6 +85,19 @@ def test_published_graphs_can_be_begun_from(desk: Desk):
     assert asked(desk, "published", name="none")["text"] is None
 
 
+def test_a_table_becomes_a_data_file_and_a_graph(desk: Desk, tmp_path: Path):
+    place = tmp_path / "deep"
+    place.mkdir()
+    rows = "".join(f"c{case},{case + 31},{case % 2}\n" for case in range(23))
+    (place / "cases.csv").write_text(f"case,age,result\n{rows}")
+    given = {"table": str(place / "cases.csv"), "folder": str(tmp_path), "target": "result"}
+    found = asked(desk, "propose", **given)
+    assert (found["data"], found["graph"]) == ("deep/data.yaml", "deep/graph.yaml")
+    assert {each["column"]: each["role"] for each in found["guesses"]} == {
+        "case": "id", "age": "numeric", "result": "target"}
+    assert desk.answer("propose", given)["code"] == "file-exists"
+
+
 def test_a_worker_that_hangs_or_ends_is_replaced_and_fails_its_own_requests_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("fusionkit.studio.link.STARTING", 0.0)
 

@@ -19,7 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--class-conditional", action="store_true", help="guarantee it for each class separately")
     parser.add_argument("--sets", default="lac", metavar="KIND",
                         help="lac: classes that are likely enough (the default); aps: the likeliest classes until "
-                             "enough is in; grades with an order always have sets without gaps")
+                             "enough is in; raps: the same with a penalty, for more than 20 classes; grades with an "
+                             "order always have sets without gaps")
     parser.add_argument("--intervals", default="auto", metavar="KIND",
                         help="of numbers: absolute, normalised (by 'sd'), cqr or cqr-asymmetric (by quantiles); auto "
                              "takes what the head tells (the default)")
@@ -30,7 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                              "administrative; without it cases are weighed for censoring")
     parser.add_argument("--threshold", default="", metavar="RULE",
                         help="choose the probability from which a case is positive instead: youden, cost=4, "
-                             "sensitivity=0.9, specificity=0.9, probability=4 or a number; saved in threshold.json")
+                             "sensitivity=0.9, specificity=0.9, probability=4 or a number; saved in threshold.json. "
+                             "cost=4,prevalence=0.02 for use where another share of the cases is positive")
     add_running_options(parser)
 
 

@@ -14,7 +14,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--from", required=True, metavar="TABLE", dest="table",
                         help="the table of cases: CSV, a workbook, or Parquet; files of the cases lie beside it")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="where to write (default: beside the table)")
-    parser.add_argument("--target", metavar="COLUMN", help="the column to be predicted (default: a guess)")
+    parser.add_argument("--target", metavar="COLUMN",
+                        help="the column to be predicted, of survival that of the event or the time (default: a guess)")
     parser.add_argument("--id", metavar="COLUMN", dest="id_column",
                         help="the column that names a case (default: a guess)")
 

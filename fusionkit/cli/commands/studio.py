@@ -13,7 +13,8 @@ SUMMARY = "Show the graphs and runs of a folder in the browser: mistakes while t
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
     parser.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="what is shown (default: here)")
-    parser.add_argument("--write", action="store_true", help="let the page save graphs; otherwise nothing is written")
+    parser.add_argument("--write", action="store_true",
+                        help="let the page save graphs and start trainings; otherwise nothing is written")
     parser.add_argument("--port", type=int, metavar="N", help="the port (default: the first free one from 8765 on)")
     parser.add_argument("--no-browser", action="store_true", help="print the address alone")
     add_plugin_option(parser)
@@ -32,8 +33,8 @@ def run(args: Namespace, console: Console) -> int:
     from fusionkit.studio.start import serve
 
     def told(address: str) -> None:
-        console.line(f"{address}\n{'graphs are saved' if args.write else 'read only (--write lets the page save)'}; "
-                     "only this machine can reach it; Ctrl+C ends it")
+        may = "the page saves and trains" if args.write else "read only (--write lets the page save and train)"
+        console.line(f"{address}\n{may}; only this machine can reach it; Ctrl+C ends it")
         console.data({"address": address})
 
     serve(StudioFolder(folder.resolve(), args.write), port=args.port, plugins=args.plugins,

@@ -25,14 +25,17 @@ MAX_VALUES = 1 << 30  # of one array; a whole-body CT at half a millimetre has f
 _LEAST_MM, _MOST_MM = 1e-3, 1e3
 
 
-def bounded(size: tuple[int, ...]) -> tuple[int, ...]:
-    """The size, if an array of it fits into memory. Raises: ValueError if it is impossibly large."""
-    if prod(size) > MAX_VALUES:
-        raise ValueError(f"{' x '.join(map(str, size))} are {prod(size):,} values; at most {MAX_VALUES:,} are read")
+def bounded(size: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """The size, if an array of it fits into memory. Raises: ValueError if it is impossibly large, or tells nothing."""
+    known = [length for length in size if length is not None]
+    if prod(known) > MAX_VALUES:
+        raise ValueError(f"{' x '.join(map(str, known))} are {prod(known):,} values; at most {MAX_VALUES:,} are read")
+    if not known:
+        raise ValueError("it gives no size; remove 'size'")
     return size
 
 
-def _two_or_three(size: tuple[int, ...]) -> tuple[int, ...]:
+def _two_or_three(size: tuple[int | None, ...]) -> tuple[int | None, ...]:
     if len(size) not in (2, 3):
         raise ValueError("two or three sizes are needed")
     return bounded(size)
@@ -61,7 +64,7 @@ def _steps(given: Any) -> Any:
 Orientation = Annotated[str, AfterValidator(_code)]
 Spacing = Annotated[tuple[float | None, ...],
                     BeforeValidator(_steps, json_schema_input_type=float | list[float | None])]
-Size = Annotated[tuple[PositiveInt, ...], AfterValidator(_two_or_three)]
+Size = Annotated[tuple[PositiveInt | None, ...], AfterValidator(_two_or_three)]
 Fit = Literal["stretch", "pad", "cover", "crop"]
 
 _ORIENT = ("Three letters for the directions of width, height and depth, as `RAS` or `LPS`: axes are swapped and "
@@ -69,7 +72,8 @@ _ORIENT = ("Three letters for the directions of width, height and depth, as `RAS
            "axes of the file.")
 _SPACING = ("Distance of voxel centres in mm, [depth, height, width] or one number for all; null keeps that axis. The "
             "middle of the volume stays where it is.")
-_SIZE = "Depth, height and width, or height and width, that every array gets; without it arrays keep their own."
+_SIZE = ("Depth, height and width, or height and width, that every array gets; without it arrays keep their own, and "
+         "null keeps that axis, as [null, 224, 224] for slices or frames of any number.")
 
 
 class Otherwise(BaseModel):
@@ -121,6 +125,9 @@ class GeometryOptions(Config):
             raise ValueError("'otherwise' is for cases without the input of 'like'; write 'like', or remove it")
         if self.fit is not None and self.size is None:
             raise ValueError("'fit' is how 'size' is reached; write 'size', or remove 'fit'")
+        if self.size is not None and None in self.size and self.how_fitted in ("pad", "cover"):
+            raise ValueError(f"'fit: {self.how_fitted}' scales all axes by one factor, and 'size' keeps one; write "
+                             "'fit: stretch', or a number for each axis")
         if self.centre == "mask" and (self.roi is None or self.size is None or self.how_fitted != "crop"):
             raise ValueError("'centre: mask' is where 'fit: crop' cuts 'size' about the box of 'roi'; write them, or "
                              "remove it")

@@ -215,8 +215,9 @@ class _Shaping:
             self.facts = replace(self.facts, fill=(*self.fill, 0.0), labels=())
             self.array = np.concatenate([self.array, mask[None].astype(np.float32)])
 
-    def _fit(self, size: tuple[int, ...]) -> None:
+    def _fit(self, wanted: Sequence[int | None]) -> None:
         how = self.options.how_fitted
+        size = tuple(new or old for new, old in zip(wanted, self.array.shape[1:], strict=True))
         if how == "stretch":
             by_colour = self.options.interpolate == "auto" and self.facts.remark("labels-by-colour") is not None
             self.array = resize_as(self.array, size, "nearest" if by_colour else self.options.interpolate,
@@ -226,7 +227,8 @@ class _Shaping:
         if how in ("pad", "cover"):
             self._scale_by_one_factor(size, fills=how == "cover")
         old = self.array.shape[1:]
-        self._cut(fitting.middle_start(old, size) if self.middle is None else fitting.around(self.middle, size), size)
+        start = fitting.middle_start(old, size) if self.middle is None else fitting.around(self.middle, size)
+        self._cut([0 if new is None else first for first, new in zip(start, wanted, strict=True)], size)
         left = min(new / was for new, was in zip(size, old, strict=True))
         if left < 1 and self.middle is None:
             self.remarks += ((CUT, f"{left:.3g}"),)

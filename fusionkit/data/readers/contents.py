@@ -38,6 +38,7 @@ _BEGINNINGS: tuple[tuple[bytes, Content], ...] = tuple((start, Content(name, fix
     (b"BZh", "bzip2-compressed data", "unpack it: bunzip2 FILE"),
     (b"\xfd7zXZ\x00", "xz-compressed data", "unpack it: unxz FILE"),
     (b"\x28\xb5\x2f\xfd", "zstd-compressed data", "unpack it: unzstd FILE"),
+    (b"\x1a\x45\xdf\xa3", "a video", "read it with 'read: video'"),
     (b"%PDF", "a PDF document", "export the picture in it"),
     (b"\x89PNG", "a PNG picture", _IMAGE), (b"\xff\xd8\xff", "a JPEG picture", _IMAGE),
     (b"GIF8", "a GIF picture", _IMAGE),
@@ -59,6 +60,7 @@ _TAR = Content("a tar archive", _UNPACK)
 _DICOM = Content("a DICOM file", "read it with 'read: dicom'")
 _NIFTI = Content("a NIfTI volume", "read it with 'read: nifti'")
 _ANALYZE = Content("an Analyze volume, which does not say its orientation", _NIBABEL)
+_VIDEO = Content("a video", "read it with 'read: video'")
 _FREESURFER = Content("a FreeSurfer volume (MGH)", _NIBABEL)
 
 
@@ -97,6 +99,10 @@ def content_of(start: bytes, name: str = "") -> Content | None:
         (lambda: text.startswith((b"{", b"[{")) and b'"' in text[:80], _JSON),
         (lambda: start[:4] == b"\0\0\0\x01" and name.lower().endswith((".mgh", ".mgz")), _FREESURFER),
         (lambda: start[:4] == b"RIFF" and start[8:12] == b"WEBP", Content("a WebP picture", _IMAGE)),
+        (lambda: start[:4] == b"RIFF" and start[8:12] == b"AVI ", _VIDEO),
+        (lambda: start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"avif"),
+         Content("a HEIC or AVIF picture", "convert it to PNG or JPEG")),
+        (lambda: start[4:8] == b"ftyp", _VIDEO),
     )
     for holds, content in tests:
         if holds():

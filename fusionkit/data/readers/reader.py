@@ -37,7 +37,7 @@ Window = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated
 Bounded = AfterValidator(bounded)
 """Refuse an impossibly large size before any memory is allocated."""
 PlaneSize = Annotated[tuple[PositiveInt, PositiveInt], Bounded]
-VolumeSize = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Bounded]
+VolumeSize = Annotated[tuple[PositiveInt | None, PositiveInt | None, PositiveInt | None], Bounded]
 
 
 class ReadError(Exception):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 from fusionkit.arrays import Bools, Floats
 from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.evaluation.calibration.class_sets import Kind, scores_of, sets_of
+from fusionkit.evaluation.calibration.class_sets import MORE_THAN, Kind, scores_of, sets_of
 from fusionkit.evaluation.calibration.conformal import (
     class_thresholds,
     fewest_cases,
@@ -30,7 +30,8 @@ from fusionkit.registry.tasks import task_named
 
 # Axes: N cases, K classes, labels or values.
 
-SETS, INTERVALS = ("lac", "aps"), get_args(Wanted)
+ClassSets = Literal["lac", "aps", "raps"]
+SETS, INTERVALS = get_args(ClassSets), get_args(Wanted)
 CALIBRATION, FORMAT = "calibration.json", "fusionkit-calibration"
 
 
@@ -49,7 +50,7 @@ class Choices(_Plain):
 
     alpha: float = Field(default=0.1, gt=0, lt=1)
     class_conditional: bool = False
-    sets: Literal["lac", "aps"] = "lac"
+    sets: ClassSets = "lac"
     intervals: Wanted = "auto"
 
 
@@ -157,6 +158,12 @@ def fit_head(task: str | Task, names: Sequence[str], predictions: Floats, target
     known = ~np.isnan(wanted) if results == "values" else wanted >= 0
     owners = list(range(len(wanted))) if patients is None else list(patients)
     kind: Kind = "runs" if declared.ordered else choices.sets
+    width = predictions.shape[1] if results == "classes" else 2
+    if kind == "raps" and results != "values" and width <= MORE_THAN:
+        raise UserError(Diagnostic("bad-argument", f"sets 'raps' are for more than {MORE_THAN} classes, and there are "
+                                   f"{width}: {', '.join(map(repr, names))}",
+                                   why="the penalty is for long sets, which fewer classes do not have",
+                                   fix="choose aps: --sets aps"))
     ways = _ways(names, choices, tuple(details or {})) if results == "values" else []
     fitted = _Fitted()
     for index in range(wanted.shape[1]):

@@ -58,8 +58,9 @@ def agreement_figure(panels: Sequence[Agreement], title: str) -> Figure:
         unit_square(axes)
         axes.set_xlabel("predicted, mean of the group")
         axes.set_ylabel("observed, 95 % interval")
-        groups = ", ".join(str(count) for count in panel.count[there])
-        axes.set_title(fitting(f"{panel.name}; cases by group: {groups}", 52), loc="left", fontsize=10)
+        few, many = panel.count[there].min(initial=panel.count.max()), panel.count[there].max(initial=0)
+        told = f"{few}" if few >= many else f"{few} to {many}"
+        axes.set_title(f"{fitting(panel.name, 52)}\n{told} cases in a group", loc="left", fontsize=10)
     return figure
 
 

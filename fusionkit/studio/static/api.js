@@ -17,7 +17,7 @@ export class Refused extends Error {
   }
 }
 
-async function ask(path, options = {}) {
+async function answerTo(path, options = {}) {
   let response;
   try {
     response = await fetch(`/api/${path}`, {
@@ -25,15 +25,17 @@ async function ask(path, options = {}) {
   } catch {
     throw new Refused(0, { error: "no answer from the studio; your text is kept here", code: "gone" });
   }
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, answer);
-  return answer;
+  if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
+  return response;
 }
-
-export const get = (name, query = {}) => {
+const ask = async (path, options) => (await answerTo(path, options)).json();
+const asked = (name, query) => {
   const words = new URLSearchParams(query).toString();
-  return ask(words ? `${name}?${words}` : name);
+  return words ? `${name}?${words}` : name;
 };
+
+export const get = (name, query = {}) => ask(asked(name, query));
+export const blob = async (name, query = {}) => (await answerTo(asked(name, query))).blob();
 const sent = (method) => (name, body) =>
   ask(name, { method, body: JSON.stringify(body), headers: { "content-type": "application/json" } });
 export const post = sent("POST");

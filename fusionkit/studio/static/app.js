@@ -1,9 +1,18 @@
 // Which page is shown, by the fragment of the address.
 
 import { get, takeToken } from "./api.js";
+import { beginPage } from "./begin.js";
+import { casesPage } from "./cases.js";
+import { comparePage } from "./compare.js";
 import { h, say } from "./dom.js";
+import { framePage } from "./frame.js";
 import { graphPage } from "./graph.js";
 import { runsPage } from "./runs.js";
+import { trainPage, workPage } from "./work.js";
+
+const PAGES = { graph: graphPage, runs: runsPage, run: runsPage, page: framePage, cases: casesPage, compare: comparePage, begin: beginPage,
+  new: (main, about, name) => graphPage(main, about, "", name), work: workPage, train: trainPage };
+const UNDER = { run: "runs", page: "runs", cases: "runs", compare: "runs", new: "graph", train: "work" };
 
 const main = document.getElementById("main");
 let leave = () => {};
@@ -14,13 +23,12 @@ async function show() {
   leave = () => {};
   try {
     about = about || await get("about");
-    if (about.worker !== "ready") say("loading components; the first check takes some seconds");
     const [, name, rest] = location.hash.match(/^#\/(\w+)\/?(.*)$/) || [null, "graph", ""];
     for (const link of document.querySelectorAll("nav a")) {
-      if (link.getAttribute("href").slice(2).startsWith(name.slice(0, 3))) link.setAttribute("aria-current", "page");
+      if (link.getAttribute("href") === `#/${UNDER[name] || name}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    leave = await (name === "runs" || name === "run" ? runsPage : graphPage)(main, about, decodeURI(rest));
+    leave = await (PAGES[name] || graphPage)(main, about, decodeURI(rest));
   } catch (error) {
     main.replaceChildren(h("p", { class: "note", role: "alert" }, error.message));
   }

@@ -8,13 +8,15 @@ import { makeEditor } from "./editor.js";
 const REST = 60;
 const COSTS_AFTER = 400;
 
-export async function graphPage(main, about, path) {
+// `begun` is the name of a published graph that a new file starts from.
+export async function graphPage(main, about, path, begun) {
   const files = await get("files");
-  if (!path && files.length) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
+  if (!path && !begun && !files.length) { location.replace("#/begin"); return () => {}; }
+  if (!path && !begun) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
   const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null };
   const editor = makeEditor(changed, (line) => cursor(line));
   const drawing = makeDrawing((name) => { choose(name); if (state.lines[name]) editor.goTo(state.lines[name], 3); });
-  const findings = h("ul", { class: "findings", id: "findings", role: "log", "aria-label": "Mistakes" });
+  const items = h("ul"), findings = h("div", { class: "findings", id: "findings", role: "log", tabindex: "0", "aria-label": "Mistakes" }, items);
   const note = h("div", { role: "status" });
   const select = h("select", { "aria-label": "Graph", onchange: () => { location.hash = `#/graph/${encodeURI(select.value)}`; } },
     files.map((file) => h("option", { value: file.path, selected: file.path === path }, `${file.path}  (${file.name})`)),
@@ -28,18 +30,15 @@ export async function graphPage(main, about, path) {
       h("button", { onclick: () => panes.classList.toggle("above") }, "Beside or above"),
       h("button", { "aria-label": "Smaller", onclick: () => drawing.zoom(1 / 1.2) }, "−"),
       h("button", { "aria-label": "Larger", onclick: () => drawing.zoom(1.2) }, "+"),
-      h("button", { onclick: () => drawing.zoom(0) }, "Fit"), h("button", { onclick: picture }, "SVG")),
+      h("button", { onclick: () => drawing.zoom(0) }, "Fit"), h("button", { onclick: picture }, "SVG"),
+      h("button", { onclick: train }, "Train…")),
     note, panes, tools, findings);
   drawTools();
   get("published").then((found) => published.append(...found.names.map((name) => h("option", { value: name }, name)))).catch(() => {});
   await open();
 
   async function open() {
-    if (!path) {
-      tell("No graph in this folder yet. Start from a published graph, or make one from a table of cases: ",
-        h("code", {}, "fusionkit new --from cases.csv"));
-      return;
-    }
+    if (!path) { await begin(begun); return; }
     try {
       const file = await get("file", { path });
       Object.assign(state, { base: file.base, saved: file.text });
@@ -60,11 +59,20 @@ export async function graphPage(main, about, path) {
   async function begin(name) {
     if (!name) return;
     const found = await get("published", { name });
-    if (!state.path) { state.path = `${name}.yaml`; select.lastChild.textContent = state.path; select.lastChild.value = state.path; }
+    if (!state.path) {
+      state.path = free(`${name}.yaml`);
+      select.lastChild.textContent = state.path; select.lastChild.value = state.path;
+    }
     editor.text = found.text;
     changed(found.text);
   }
 
+  // A name that no file has, so that a new graph is saved beside the others.
+  function free(name) {
+    let made = name;
+    for (let number = 2; files.some((file) => file.path === made); number++) made = name.replace(".yaml", `-${number}.yaml`);
+    return made;
+  }
   function forget() { localStorage.removeItem(`draft:${state.path}`); }
 
   function changed(text) {
@@ -79,9 +87,18 @@ export async function graphPage(main, about, path) {
   }
 
   async function check(number, text, costs) {
+    if (/^fusionkit-data\s*:/m.test(text)) {
+      drawing.show(null);
+      list([]);
+      items.replaceChildren(h("li", {}, "a data file: it is checked together with a graph, when a training starts"));
+      say("data file");
+      return;
+    }
+    if (about.worker !== "ready") outline(number, text);
     try {
       const found = await post("check", { text, path: state.path, costs, ...drawing.size });
       if (number !== state.newest || found.dropped) return;
+      about.worker = "ready";
       state.lines = found.lines;
       drawing.show(found.svg);
       drawing.choose(state.node);
@@ -97,8 +114,14 @@ export async function graphPage(main, about, path) {
     }
   }
 
+  // Shapes need the components, whose import takes seconds after a start; boxes and wires do not.
+  async function outline(number, text) {
+    const found = await post("outline", { text, ...drawing.size }).catch(() => null);
+    if (found && found.svg && number === state.newest && about.worker !== "ready") { drawing.show(found.svg); say("loading components: shapes come in some seconds"); }
+  }
+
   function list(found) {
-    findings.replaceChildren(...(found.length ? found.map((each) => h("li", { class: each.severity },
+    items.replaceChildren(...(found.length ? found.map((each) => h("li", { class: each.severity },
       h("button", { onclick: () => each.where && editor.goTo(each.where.line, each.where.column) },
         h("strong", {}, each.severity === "error" ? "mistake " : "warning "),
         each.where ? `${each.where.line}:${each.where.column} ` : "", `${each.message} [${each.code}]`),
@@ -159,6 +182,12 @@ export async function graphPage(main, about, path) {
     }
   }
 
+  // What is trained is the file, so what is not saved is told.
+  function train() {
+    if (editor.text !== state.saved) tell("Save the text first: a training reads the file. ",
+      h("a", { href: `#/train/${encodeURI(state.path)}` }, "Train what the file says"));
+    else location.hash = `#/train/${encodeURI(state.path)}`;
+  }
   function download() { offer(editor.text, (state.path || "graph.yaml").split("/").pop(), "text/yaml"); }
   async function picture() {
     const found = await post("check", { text: editor.text, costs: true, wide: 1600, high: 950 });

@@ -3,13 +3,14 @@
 import { get, post } from "./api.js";
 import { chart } from "./curves.js";
 import { ago, figure, h, say } from "./dom.js";
+import { pageLinks } from "./frame.js";
 
-const SHOWN = 200;
+const SHOWN = 200, EVERY = 2000;
 
 export async function runsPage(main, about, id) {
   const rows = await get("runs");
   const chosen = new Set();
-  let most = SHOWN;
+  let most = SHOWN, pages = [], timer = null, gone = false;
   const filter = h("input", { type: "search", "aria-label": "Filter runs", placeholder: "words, or auroc>0.9", size: 34, oninput: draw });
   const body = h("tbody");
   const side = h("section", { class: "scroll side", "aria-label": "Run" });
@@ -19,8 +20,9 @@ export async function runsPage(main, about, id) {
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, h("table", {}, h("thead", {}, h("tr", {},
       ["", "run", "network", "state", "results, 95 %", "changed"].map((name) => h("th", { scope: "col" }, name || h("span", {}, "choose"))))), body)), side));
   draw();
+  pages = await get("pages");
   if (id) show(id);
-  else side.append(h("p", { class: "quiet" }, rows.length ? "choose a run" : "no runs below this folder yet: fusionkit train GRAPH DATA -o FOLDER"));
+  else side.append(others(), h("p", { class: "quiet" }, rows.length ? "choose a run" : h("span", {}, "no runs below this folder yet: ", h("a", { href: "#/train/" }, "train a network"))));
 
   function draw() {
     const words = filter.value.trim().split(/\s+/).filter(Boolean);
@@ -36,17 +38,29 @@ export async function runsPage(main, about, id) {
     } });
     box.checked = chosen.has(row.path);
     return h("tr", { class: row.path === id ? "chosen" : null }, h("td", {}, box),
-      h("td", {}, h("a", { href: `#/run/${encodeURI(row.path)}` }, row.path)), h("td", {}, row.network),
+      h("td", {}, h("a", { href: `#/${row.kind === "comparison" ? "compare" : "run"}/${encodeURI(row.path)}` }, row.path)), h("td", {}, row.network),
       h("td", {}, state(row)), h("td", {}, results(row)), h("td", {}, ago(row.when)));
   }
 
+  // Pages that belong to no run of the list, as those of `inspect`.
+  function others() {
+    const found = pages.filter((page) => !rows.some((row) => page.path.startsWith(`${row.path}/`)));
+    return found.length ? h("div", {}, h("h2", {}, "Pages"), h("ul", {}, pageLinks(found))) : "";
+  }
   async function show(path) {
+    clearTimeout(timer);
     try {
       const [run, past] = await Promise.all([get("run", { id: path }), get("history", { id: path })]);
-      const names = Object.keys(past.curves);
+      if (gone) return;
+      const names = Object.keys(past.curves), mine = pages.filter((page) => page.path.startsWith(`${path}/`));
+      if (run.state === "running") timer = setTimeout(() => show(path), EVERY);
       const losses = names.filter((name) => name === "train_loss" || name === "validation_loss");
       const others = names.filter((name) => name.startsWith("validation_") && name !== "validation_loss");
       side.replaceChildren(h("h2", {}, path), h("p", {}, state(run)), run.why ? h("p", {}, run.why) : "",
+        run.state === "finished" && run.kind !== "comparison" ? h("p", {}, h("a", { href: `#/cases/${encodeURI(path)}` }, "cases, the worst first")) : "",
+        mine.length ? h("ul", {}, pageLinks(mine)) : "",
+        about.write && run.state === "finished" && run.kind !== "comparison" ? h("p", { class: "bar" },
+          ["report", "explain"].map((command) => h("button", { onclick: () => begin(command, path) }, `Run ${command}`))) : "",
         losses.length ? chart(past.curves, losses, "loss") : "",
         losses.length ? h("p", { class: "quiet" }, past.trainings.length > 1
           ? `mean of ${past.trainings.length} trainings; the band is from the lowest to the highest, no interval` : "one training") : "",
@@ -54,6 +68,10 @@ export async function runsPage(main, about, id) {
         h("details", {}, h("summary", {}, "graph"), h("pre", { class: "text", tabindex: "0" }, run.graph)),
         h("details", {}, h("summary", {}, "files"), h("p", {}, h("code", {}, run.place)), h("pre", { class: "text", tabindex: "0" }, run.files.join("\n"))));
     } catch (error) { side.replaceChildren(h("p", {}, error.message)); }
+  }
+
+  async function begin(command, run) {
+    try { location.hash = `#/work/${(await post("work", { command, run })).id}`; } catch (error) { say(error.message); }
   }
 
   async function compare() {
@@ -68,7 +86,7 @@ export async function runsPage(main, about, id) {
       h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))) : h("p", {}, "the settings are the same"),
     ...both(one, other));
   }
-  return () => {};
+  return () => { gone = true; clearTimeout(timer); };
 }
 
 function both(one, other) {

@@ -77,7 +77,7 @@ def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
              *_padding(files), *_orientations(files),
              *spacings(files, options.size is not None),
              *label_maps(options, files), *_palettes(files)]
-    depths = _bits(files) if options.form == "image" and options.keeps_bits else []
+    depths = _bits(files) if options.form != "volume" and options.keeps_bits else []
     in_units = [facts.modality for facts in files].count("CT") == len(files)
     return [*found, *(depths or ([] if in_units or options.scale == "bits" else ranges(files))), *constant(files)]
 

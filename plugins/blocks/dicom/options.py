@@ -7,7 +7,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from fusionkit_plugins.blocks.dicom.conditions import Wanted, known_keywords
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
 from fusionkit_plugins.blocks.dicom.stacks import checked_rule
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from fusionkit_plugins.blocks.film import EVERY
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fusionkit.reading import FRAMES, Frames, IntensityOptions, Windows
 
@@ -26,8 +36,9 @@ class DicomOptions(IntensityOptions):
 
     filled: ClassVar[tuple[str, ...]] = ("series", "weight")
 
-    form: Literal["volume", "image"] = Field(
-        "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
+    form: Literal["volume", "image", "film"] = Field(
+        "volume", description="A `volume` from the slices of one series, an `image` from a single file, or the frames "
+        "of a single file as a `film`, whose depth is time."
     )
     series: str | int | None = Field(
         None, description="Which series of the folder, by UID, number or description; needed if there are several. "
@@ -68,6 +79,7 @@ class DicomOptions(IntensityOptions):
     frames: Frames | None = Field(
         None, description=f"With `form: image`, of a file with several frames, which it needs. {FRAMES}"
     )
+    every: PositiveFloat | None = Field(None, description=f"With `form: film`. {EVERY}")
     require: dict[str, Wanted] | None = Field(
         None, description="Elements of the header and the values that they must have, as `{ViewPosition: [PA, AP]}`; "
         "files with others are refused. Texts may hold `*` and `?`."
@@ -110,15 +122,16 @@ class DicomOptions(IntensityOptions):
     @field_validator("scale")
     @classmethod
     def _bits_of_an_image(cls, given: str, found: ValidationInfo) -> str:
-        if given == "bits" and (found.data.get("form") != "image" or found.data.get("window") is not None):
+        if given == "bits" and (found.data.get("form") == "volume" or found.data.get("window") is not None):
             raise ValueError("'bits' is for 'form: image' without a window")
         return given
 
-    @field_validator("voi", "laterality", "region", "frames")
+    @field_validator("voi", "laterality", "region", "frames", "every")
     @classmethod
-    def _of_an_image(cls, given: Any, found: ValidationInfo) -> Any:
-        if given not in (None, "none") and found.data.get("form") != "image":
-            raise ValueError("it is for 'form: image'")
+    def _of_a_picture(cls, given: Any, found: ValidationInfo) -> Any:
+        of = {"frames": ("image",), "every": ("film",)}.get(str(found.field_name), ("image", "film"))
+        if given not in (None, "none") and found.data.get("form") not in of:
+            raise ValueError(f"it is for 'form: {of[0]}'")
         if found.field_name == "voi" and given != "none" and (
                 found.data.get("window") is not None or found.data.get("scale") == "bits"):
             raise ValueError("it gives 0 to 1 already; remove 'window' and 'scale'")
@@ -153,7 +166,8 @@ class DicomOptions(IntensityOptions):
 
     @model_validator(mode="after")
     def _size_fits(self) -> DicomOptions:
-        what, axes = {"volume": ("a volume", 3), "image": ("an image", 2)}[self.form]
+        what, axes = {"volume": ("a volume", 3), "image": ("an image", 2), "film": ("a film", 3)}[self.form]
         if self.size is not None and len(self.size) != axes:
-            raise ValueError(f"the size of {what} is {axes} numbers; write that many")
+            more = ", such as 'size: [null, 224, 224]', which keeps the number of frames" if self.form == "film" else ""
+            raise ValueError(f"the size of {what} is {axes} numbers; write that many{more}")
         return self

@@ -133,7 +133,7 @@ def _check_objects(slices: list[Slice]) -> None:
             raise ReadError("dicom-colour", f"{item.name} is a colour image", why, "read it with 'form: image'")
         if item.frame is None and item.frames > 1:
             message = f"{item.name} has {item.frames} frames without a position each: a multi-frame {item.kind}"
-            fix = "write it as one file per slice, or as an enhanced multi-frame object"
+            fix = "read a cine loop with 'form: film'; write slices as files of their own, or as an enhanced object"
             raise ReadError("dicom-multiframe", message, None, fix)
 
 

@@ -145,3 +145,40 @@ def test_frames_of_a_film_become_channels(tmp_path: Path) -> None:
             read(path, options(frames=[3]))
         with pytest.raises(ReadError, match="3 frames, not one picture"):
             read(path, options())
+
+
+def film(path: Path, **edit: Any) -> tuple[Path, np.ndarray]:
+    """A cine loop of five frames of grey, and its values."""
+    stored = np.arange(5 * 4 * 6, dtype=np.uint8).reshape(5, 4, 6)
+    made = dicom_files.dataset(stored, "US", dicom_files.RADIOGRAPH, NumberOfFrames=5, **edit)
+    return dicom_files.save(made, path), stored.astype(np.float32)
+
+
+@pytest.mark.parametrize(("edit", "times"), [
+    ({"FrameTime": 40}, [0.0, 0.04, 0.08, 0.12, 0.16]), ({"CineRate": 20}, [0.0, 0.05, 0.1, 0.15, 0.2]),
+    ({"FrameTimeVector": [0, 40, 100, 40, 40]}, [0.0, 0.04, 0.14, 0.18, 0.22]), ({}, [])])
+def test_frames_of_a_film_are_a_volume_with_their_seconds(tmp_path: Path, edit: dict[str, Any], times: list[float]
+                                                          ) -> None:
+    path, values = film(tmp_path / "a.dcm", **edit)
+    found, facts = examine(path, DicomOptions(path="x", form="film"))
+    assert np.array_equal(found, values[None]) and np.allclose(facts.positions, times)
+
+
+def test_frames_of_a_film_are_taken_by_their_time(tmp_path: Path) -> None:
+    path, values = film(tmp_path / "a.dcm", FrameTimeVector=[0, 40, 100, 40, 40])
+    found, facts = examine(path, DicomOptions(path="x", form="film", every=0.1, window=[0, 100]))
+    # At 0.1 s the second frame is still shown, at 0.2 s the fourth.
+    assert np.allclose(found, values[None, [0, 1, 3]].clip(0, 100) / 100) and facts.positions == (0.0, 0.1, 0.2)
+    with pytest.raises(ReadError, match="does not tell when"):
+        examine(film(tmp_path / "b.dcm")[0], DicomOptions(path="x", form="film", every=0.1))
+    for given in ({"form": "film", "frames": "all"}, {"every": 1}, {"form": "film", "size": [8, 8]}):
+        with pytest.raises(ValueError, match=r"it is for 'form:|which keeps the number of frames"):
+            DicomOptions(path="x", **given)
+
+
+def test_frames_of_a_film_in_colour(tmp_path: Path) -> None:
+    stored = np.arange(3 * 4 * 6 * 3, dtype=np.uint8).reshape(3, 4, 6, 3)
+    made = dicom_files.dataset(stored.reshape(-1, 4, 6), "US", dicom_files.RADIOGRAPH, NumberOfFrames=3,
+                               SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    found = read(dicom_files.save(made, tmp_path / "a.dcm"), DicomOptions(path="x", form="film"))
+    assert np.array_equal(found, np.moveaxis(stored, -1, 0).astype(np.float32))

@@ -68,6 +68,27 @@ def test_equal_probabilities_of_adaptive_sets_come_in_the_order_of_the_classes()
     assert scores_of(np.array([[0.3, 0.4, 0.3]]), "aps")[0] == pytest.approx([0.7, 0.4, 1.0])
 
 
+def test_many_classes_may_have_sets_with_a_penalty_for_length() -> None:
+    rng = np.random.default_rng(5)
+    shares = rng.dirichlet(np.full(23, 0.2), 1400)
+    truth = np.array([rng.choice(23, p=row) for row in shares])
+    names, sizes = tuple(map(str, range(23))), {}
+    for kind in ("aps", "raps"):
+        choices = Choices.model_validate({"alpha": 0.05, "sets": kind})
+        fitted = fit_head("multiclass", names, shares[:700], truth[:700], choices)
+        inside = apply_head(fitted, shares[700:], choices).sets
+        assert fitted.sets == kind and inside[np.arange(700), truth[700:]].mean() > 0.93 and inside.any(axis=1).all()
+        sizes[kind] = inside.sum(axis=1)
+    assert sizes["raps"].max() < sizes["aps"].max()
+    by_hand = scores_of(np.array([[0.3, *[0.7 / 22] * 22]]), "raps")[0]
+    assert by_hand[:8] == pytest.approx([0.3 + 0.7 / 22 * place + 0.01 * max(0, place - 4) for place in range(8)])
+    for task, few in (("multiclass", shares[:, :4] / shares[:, :4].sum(axis=1, keepdims=True)),
+                      ("multilabel", np.full((1400, 4), 0.3))):
+        with pytest.raises(UserError, match="'raps' are for more than 20 classes"):
+            fit_head(task, CLASSES, few, truth % 4 if task == "multiclass" else np.eye(4)[truth % 4],
+                     Choices(sets="raps"))
+
+
 def intervals(kind: str, alpha: float, cases: int = 60, drop: tuple[str, ...] = ()) -> tuple[Any, Any]:
     choices = Choices.model_validate({"alpha": alpha, "intervals": kind})
     told = [{name: CASE[part][:, place] for place, name in enumerate(COLUMNS) if name not in ("middle", *drop)}

@@ -13,6 +13,7 @@ from fusionkit_plugins.blocks.probability_calibration import calibration_curve, 
 from recorded import GOLDEN
 
 from fusionkit.components.outcomes import Outcomes
+from fusionkit.errors import UserError
 from fusionkit.evaluation.bootstrap import draw, sample_metrics
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, metrics_named
 from fusionkit.evaluation.metrics import Measured, measure
@@ -98,8 +99,8 @@ def test_averages_over_classes_are_as_recorded() -> None:
     assert found["mcc"] == pytest.approx(CLASSES["mcc"], abs=1e-9)
 
 
-EVERY = ("ap,mcc,kappa,lr_positive,lr_negative,share_positive,intercept,slope,oe,ici,e50,e90,brier_scaled,"
-         "spiegelhalter,hosmer_lemeshow")
+EVERY = ("ap,net_benefit{threshold: 0.2},net_benefit{prevalence: 0.1},mcc,kappa,lr_positive,lr_negative,share_positive,"
+         "intercept,slope,oe,ici,e50,e90,brier_scaled,spiegelhalter,hosmer_lemeshow")
 AVERAGES = "micro_auroc,micro_ap,weighted_auroc,weighted_ap,weighted_f1,weighted_ppv,ovo_auroc"
 
 
@@ -151,6 +152,33 @@ def test_what_is_undefined_says_why(typed: str, truth: list[int], score: list[fl
     assert np.isnan(found.value) and found.note == why
 
 
+def test_parabolas_are_those_of_least_squares_and_of_loess_alone() -> None:
+    outcomes, _ = recorded("binary_ties")
+    score, truth = outcomes.predictions[:, 0], outcomes.targets[:, 0] == 1
+    found = loess(score, truth, np.ones((len(score), 1)), score, 2)[:, 0]
+    near = np.floor(0.75 * len(score) + 1e-5).astype(int)
+    for place in (0, 5, 11):
+        apart = score - score[place]
+        reach = np.sort(np.abs(apart))[near - 1]
+        weight = np.sqrt((1 - np.minimum(np.abs(apart) / reach, 1) ** 3) ** 3)
+        terms = np.stack([np.ones_like(apart), apart, apart**2], axis=1)
+        fitted = np.linalg.lstsq(terms * weight[:, None], truth * weight, rcond=None)[0][0]
+        assert found[place] == pytest.approx(np.clip(fitted, 0, 1), abs=1e-9)
+    with pytest.raises(UserError, match="'degree: 2' is of loess"):
+        chosen("ici{degree: 2}")
+
+
+def test_clipped_probabilities_are_counted() -> None:
+    generator = np.random.default_rng(1)
+    score = np.concatenate([[0.0, 1.0, 1.0], generator.uniform(size=60)])
+    truth = (generator.uniform(size=63) < score).astype(float)
+    report = evaluate_predictions("h", "multilabel", ["yes"], truth[:, None], score[:, None], resamples=0,
+                                  metrics=chosen("slope,ici,e90,ici{curve: loess}"))
+    notes = {key: str(each.note) for key, each in report.metrics.items()}
+    assert all("3 of 63 probabilities clipped by 1e-07" in notes[key] for key in ("slope", "ici", "e90"))
+    assert "clipped" not in notes["ici{curve: loess}"], "loess takes probabilities as they are"
+
+
 def test_a_curve_is_not_made_of_probabilities_that_are_0_or_1_alone() -> None:
     generator = np.random.default_rng(1)
     score = np.concatenate([[0.0, 1.0], generator.uniform(size=60)])
@@ -185,14 +213,17 @@ def test_the_smooth_curve_is_that_of_the_index() -> None:
 def test_figures_of_loess_are_as_recorded_and_a_case_of_weight_two_is_there_twice(name: str) -> None:
     outcomes, case = recorded(name)
     wanted = case["calibration"]["loess_degree_1"]
-    found = values(outcomes, "ici{curve: loess},e50{curve: loess},e90{curve: loess}")
-    assert list(found.values()) == pytest.approx([wanted[key] for key in ("ici", "e50", "e90")], abs=1e-6)
+    for degree, options in ((1, "{curve: loess}"), (2, "{curve: loess, degree: 2}")):
+        found = values(outcomes, ",".join(key + options for key in ("ici", "e50", "e90")))
+        figures = case["calibration"][f"loess_degree_{degree}"]
+        assert list(found.values()) == pytest.approx([figures[key] for key in ("ici", "e50", "e90")], abs=1e-6)
     score, truth = outcomes.predictions[:, 0], outcomes.targets[:, 0] == 1
     assert loess(score, truth, np.ones((len(score), 1)), score)[:5, 0] == pytest.approx(wanted["first_five"], abs=1e-6)
     weights = np.random.default_rng(3).integers(0, 3, len(score))
     rows = np.repeat(np.arange(len(score)), weights)
-    weighed = loess(score, truth, weights[:, None].astype(float), score)
-    assert weighed == pytest.approx(loess(score[rows], truth[rows], np.ones((len(rows), 1)), score))
+    for degree in (1, 2):
+        weighed = loess(score, truth, weights[:, None].astype(float), score, degree)
+        assert weighed == pytest.approx(loess(score[rows], truth[rows], np.ones((len(rows), 1)), score, degree))
 
 
 def test_loess_is_drawn_beside_the_spline_and_says_what_it_cannot_do() -> None:
@@ -206,6 +237,22 @@ def test_loess_is_drawn_beside_the_spline_and_says_what_it_cannot_do() -> None:
     assert "by loess" in str(report.metrics["ici{curve: loess}"].note)
     assert measure(of_label([1, 0], [0.5, 0.6]), chosen("ici{curve: loess}")).overall["ici{curve: loess}"].note == (
         "too few cases for a smooth curve")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_net_benefit_at_a_threshold_and_a_prevalence_is_as_recorded(name: str) -> None:
+    outcomes, case = recorded(name)
+    curve = case["decision_curve"]
+    for place in (1, 7):
+        at = curve["thresholds"][place]
+        typed = f"net_benefit{{threshold: {at}}},net_benefit{{threshold: {at}, prevalence: 0.1}}"
+        found = measure(outcomes, chosen(typed)).overall
+        assert [each.value for each in found.values()] == pytest.approx(
+            [curve["net_benefit"][place], curve["net_benefit_prevalence_0.1"][place]], abs=1e-9)
+    report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
+                                  metrics=chosen("net_benefit{threshold: 0.1}"))
+    assert f"acting on all gives {curve['treat_all'][1]:.3f}" in str(
+        report.metrics["net_benefit{threshold: 0.1}"].note)
 
 
 def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:
@@ -229,4 +276,7 @@ def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:
         assert report.wilson["yes"][key] == pytest.approx(wanted[key]["wilson"]), key
     several = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
                                    metrics=chosen("ppv"), patients=np.arange(outcomes.cases) // 2)
-    assert "wilson" not in several.to_json() and not several.formula_rows() and report.to_json()["wilson"]["yes"]["ppv"]
+    assert "wilson" not in several.to_json() and [row[5] for row in several.formula_rows()] == []
+    several = replace(several, metrics=report.metrics)
+    assert [row[5] for row in several.formula_rows()] == ["Obuchowski"] and "auroc_obuchowski" in several.to_json()
+    assert report.to_json()["wilson"]["yes"]["ppv"]

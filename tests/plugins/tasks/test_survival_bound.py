@@ -67,6 +67,29 @@ def test_bounds_hold_as_often_as_asked_where_half_of_the_cases_are_censored(know
     assert "lower bounds: coverage (target: 0.8)" in [row[1] for row in trust_table([report])]
 
 
+def test_competing_risks_have_a_bound_on_the_first_event_of_any_cause() -> None:
+    rng, names = np.random.default_rng(5), ("relapse@1", "relapse@3", "death@1", "death@3")
+    rate = np.exp(rng.normal(size=(6000, 1))) * np.array([0.3, 0.2])
+    time, number = rng.exponential(1 / rate.sum(axis=1)), 1 + (rng.random(6000) > 0.6)
+    ends = rng.exponential(2.5, 6000)
+    targets = np.stack([np.minimum(time, ends), np.where(time <= ends, number, 0)], axis=1)
+    gone = 1 - np.exp(-rate.sum(axis=1)[:, None] * np.array([1.0, 3.0]))
+    incidence = np.concatenate([0.6 * gone, 0.4 * gone], axis=1)
+    fitted = fit_head("competing_risks", names, incidence[:3000], targets[:3000], Choices(alpha=0.2))
+    alone = fit_head("survival", ("1", "3"), 1 - gone[:3000], np.minimum(targets[:3000], [np.inf, 1]),
+                     Choices(alpha=0.2))
+    assert fitted.thresholds[0] == pytest.approx(alone.thresholds[0]) and fitted.bound == "lower"
+    assert fitted.notes[0].startswith("lower bound on the time of the first event of any cause, at most 3, if")
+    found = apply_head(fitted, incidence[3000:], Choices(alpha=0.2))
+    assert found.lower is not None and found.lower == pytest.approx(
+        apply_head(alone, 1 - gone[3000:], Choices(alpha=0.2)).lower)
+    held = np.mean(np.minimum(time[3000:], 3) >= found.lower - 1e-9)
+    assert held == pytest.approx(0.8, abs=0.025)
+    report = evaluate_predictions("first", "competing_risks", names, targets[3000:], incidence[3000:], resamples=0,
+                                  metrics=(), calibrated=found)
+    assert report.trust.figures["sets", "coverage"].value == pytest.approx(held, abs=0.02)
+
+
 def test_too_few_cases_have_no_bound() -> None:
     fitted = fit_head("survival", ("2", "5"), np.full((8, 2), 0.5), np.tile([1.0, 1.0], (8, 1)), Choices())
     assert "every bound is 0" in fitted.notes[1] and fitted.thresholds == ((None,),)
