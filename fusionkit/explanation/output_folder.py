@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from fusionkit.arrays import Floats
 from fusionkit.evaluation.plots import style
-from fusionkit.files import csv_text, write_text
+from fusionkit.files import csv_text, replacing, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +37,17 @@ class Folder:
         """Write a table as CSV under a name made of `parts`; returns its path."""
         path = self.path / f"{self._stem(parts, '.csv')}.csv"
         write_text(path, csv_text([header, *rows]))
+        return self._kept(path)
+
+    def heat(self, values: Floats, *parts: str) -> str:
+        """Write a map of values of at least 0 under a name made of `parts`, in 255ths of its largest; returns its path.
+
+        `values.npy` in the file, compressed, is uint8 of the map's shape. It is for programs that lay it over an image.
+        """
+        path = self.path / f"{self._stem(parts, '.npz')}.npz"
+        most = float(values.max()) or 1.0
+        with replacing(path) as aside, aside.open("wb") as stream:
+            np.savez_compressed(stream, values=np.round(values / most * 255).astype(np.uint8))
         return self._kept(path)
 
     def _kept(self, path: Path) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Hashable, Sequence
 from fusionkit.components.component import Component
 from fusionkit.network.measure import Measurement, measure, probe, shape_seen
 from fusionkit.planning.plan import Call, Plan
-from fusionkit.planning.resolve import Use
-from fusionkit.planning.shape_inference import declared_output
+from fusionkit.planning.resolve import Use, declared_output
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape
 
 MOST = 2048

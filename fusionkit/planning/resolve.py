@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fusionkit.components.component import Component
     from fusionkit.components.config import Config
     from fusionkit.components.task import Task
+    from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.registry.lookup import Registry
 
 
@@ -26,6 +28,12 @@ class Use:
     step: Step
     component: Component
     config: Config
+
+
+def declared_output(use: Use, shapes: Sequence[TensorShape]) -> Shape:
+    """The output shape by the component's own function, which may run a component of its options."""
+    assert use.component.output is not None, "only components with such a function are asked; please report"
+    return use.component.output(use.config, shapes)
 
 
 @dataclass(frozen=True)

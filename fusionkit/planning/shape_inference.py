@@ -17,7 +17,7 @@ from fusionkit.graph.nodes import Input, Node
 from fusionkit.graph.owners import of_node, owned, places
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.planning.plan import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
-from fusionkit.planning.resolve import Resolved, Use
+from fusionkit.planning.resolve import Resolved, Use, declared_output
 from fusionkit.shapes.layouts import (
     KINDS_KEY,
     STAND_IN,
@@ -42,12 +42,6 @@ MAX_CALLS = 1000
 
 Witness = Callable[[Use, Sequence[TensorShape]], Shape]
 """Runs a component on the meta device and returns its output shape; needed where a rule has `?`."""
-
-
-def declared_output(use: Use, shapes: Sequence[TensorShape]) -> Shape:
-    """The output shape by the component's own function, which may run a component of its options."""
-    assert use.component.output is not None, "only components with such a function are asked; please report"
-    return use.component.output(use.config, shapes)
 
 
 @dataclass(frozen=True, slots=True)

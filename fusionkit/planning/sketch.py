@@ -9,8 +9,8 @@ from fusionkit.errors import Diagnostic, GraphError, in_file_order
 from fusionkit.graph.builder import from_tree
 from fusionkit.graph.nodes import Graph
 from fusionkit.planning.plan import Plan, Value
-from fusionkit.planning.resolve import resolve_partly
-from fusionkit.planning.shape_inference import Witness, declared_output, infer_partly
+from fusionkit.planning.resolve import declared_output, resolve_partly
+from fusionkit.planning.shape_inference import Witness, infer_partly
 from fusionkit.registry.lookup import Registry
 from fusionkit.syntax.tree import Tree
 

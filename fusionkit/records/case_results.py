@@ -159,15 +159,15 @@ def case_explanation(folder: Path, head: str, case: str) -> CaseExplanation:
     for entry in entries:
         if isinstance(entry.get("table"), str) and isinstance(entry.get("inputs"), list):
             shares |= dict(_shares(folder / EXPLAIN / Path(entry["table"]).name, case))
-    pictures = tuple({key: entry.get(key) for key in ("input", "node", "explained", "peak", "at", "file")}
+    pictures = tuple({key: entry.get(key) for key in ("input", "node", "explained", "peak", "at", "file", "heat")}
                      for entry in entries if entry.get("case") == case and isinstance(entry.get("file"), str))
     return CaseExplanation(shares, pictures)
 
 
-def picture_names(folder: Path) -> frozenset[str]:
-    """The pictures that `explain` wrote of a run."""
+def explained_files(folder: Path, ending: str) -> frozenset[str]:
+    """The names of the files that `explain` wrote of a run: pictures end with .png, maps with .npz."""
     files = (plain_json(folder / EXPLAIN / EXPLAINED) or {}).get("files")
-    return frozenset(name for name in files if isinstance(name, str) and name.endswith(".png")
+    return frozenset(name for name in files if isinstance(name, str) and name.endswith(ending)
                      and name == Path(name).name) if isinstance(files, list) else frozenset()
 
 

@@ -6,7 +6,10 @@ Data are read where the run says, by its own readers, as `evaluate RUN` does.
 from __future__ import annotations
 
 import base64
+import math
+import zipfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from fusionkit.data.cohort import Cohort
     from fusionkit.data.dataset import CaseDataset
 
+_VALUES, _MOST_HEADER = "values.npy", 4096
 _MOST_RUNS, _MOST_CELLS, _MOST_SIDE = 3, 200, 2048
 
 
@@ -77,10 +81,12 @@ class CaseData:
 
         Without `at` they go through `peak`, a voxel of the array as the network has it, or through the middle. `low`
         and `high` are the values that become black and white; without them the 1st and 99.5th percentile do.
+        `heat` is the file of a map of `explain`, whose slices are then given too.
         Raises: GraphError or DataError.
         """
         picture = self._picture(given["folder"], given["case"], given["input"])
         flat = picture.values.ndim == 3 or picture.values.shape[1] == 1
+        heat = _heat(given.get("heat"), picture.values.shape[1:])
         low, high = given.get("low"), given.get("high")
         if low is None or high is None:
             ends = np.percentile(picture.values, (1, 99.5))
@@ -90,14 +96,15 @@ class CaseData:
             values = picture.values if picture.values.ndim == 3 else picture.values[:, 0]
             colours = values.transpose(1, 2, 0) if len(values) == 3 else values[0]
             return {"low": low, "high": high, "at": [], "sizes": [],
-                    "planes": [_encoded("", colours, (1.0, 1.0), low, high)]}
+                    "planes": [_encoded("", colours, (1.0, 1.0), low, high)],
+                    "heat": None if heat is None else [_encoded("", heat.reshape(heat.shape[-2:]), (1.0, 1.0), 0, 255)]}
         volume, steps = upright(picture.values[0], picture.grid)
         at = _inside(given, picture, volume.shape)
         names = PLANES if picture.grid is not None else CUTS
-        cuts = (volume[at[0]], volume[:, at[1]], volume[:, :, at[2]])
+        hot = None if heat is None else upright(heat, picture.grid)[0]
         return {"low": low, "high": high, "at": at, "sizes": list(volume.shape), "channels": len(picture.values),
-                "planes": [_encoded(name, cut, (steps[side[0]], steps[side[1]]), low, high)
-                           for name, cut, side in zip(names, cuts, SIDES, strict=True)]}
+                "planes": _cuts(volume, names, at, steps=steps, ends=(low, high)),
+                "heat": None if hot is None else _cuts(hot, names, at, steps=steps, ends=(0, 255))}
 
     def _found(self, folder: str, case: str) -> tuple[_Opened, int]:
         place = Path(folder)
@@ -136,6 +143,29 @@ def _inside(given: dict[str, Any], picture: _Picture, shape: tuple[int, ...]) ->
         if isinstance(peak, list) and len(peak) == len(shape):
             at = upright_place([int(each) for each in peak], picture.values.shape[1:], picture.grid)
     return [min(max(int(place), 0), size - 1) for place, size in zip(at, shape, strict=True)]
+
+
+def _cuts(volume: NDArray[np.float32], names: Sequence[str], at: Sequence[int], *, steps: Sequence[float],
+          ends: tuple[float, float]) -> list[dict[str, Any]]:
+    """The three planes of an upright volume through a voxel."""
+    cuts = (volume[at[0]], volume[:, at[1]], volume[:, :, at[2]])
+    return [_encoded(name, cut, (steps[side[0]], steps[side[1]]), *ends)
+            for name, cut, side in zip(names, cuts, SIDES, strict=True)]
+
+
+def _heat(path: str | None, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    """The map of a file of `explain`, None where there is none of that shape."""
+    if path is None:
+        return None
+    try:
+        with zipfile.ZipFile(path) as packed:
+            if packed.getinfo(_VALUES).file_size > math.prod(shape) + _MOST_HEADER:
+                return None
+        with np.load(path, allow_pickle=False) as found:
+            values: NDArray[np.float32] = found[_VALUES.removesuffix(".npy")].astype(np.float32)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return values if values.shape == shape else None
 
 
 def _encoded(name: str, values: NDArray[np.float32], steps: tuple[float, float], low: float, high: float

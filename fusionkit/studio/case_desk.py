@@ -19,8 +19,8 @@ from fusionkit.records.case_results import (
     CaseResult,
     HeadCases,
     case_explanation,
+    explained_files,
     head_cases,
-    picture_names,
 )
 from fusionkit.studio.bodies import answered, body_of, text_of
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
@@ -47,11 +47,8 @@ class CaseDesk:
 
     async def picture(self, request: Request) -> Response:
         """A picture that `explain` wrote."""
-        run, name = self.folder.folder(request.query_params["id"]), request.query_params["name"]
-        path = inside(self.folder.path, str(run / EXPLAIN / name))
-        if name not in picture_names(run) or path is None or not path.is_file():
-            raise RefusedFileError(404, "not-found", f"there is no picture {name!r}")
-        return FileResponse(path, media_type="image/png")
+        run = self.folder.folder(request.query_params["id"])
+        return FileResponse(self._explained(run, request.query_params["name"], ".png"), media_type="image/png")
 
     async def inputs(self, request: Request) -> Response:
         """The inputs of a case, from its data."""
@@ -62,8 +59,18 @@ class CaseDesk:
         """Planes of an input of a case."""
         given = await body_of(request)
         place = await asyncio.to_thread(self._place, given)
+        if given.get("heat") is not None:
+            run = self.folder.folder(text_of(given, "id"))
+            place["heat"] = str(await asyncio.to_thread(self._explained, run, text_of(given, "heat"), ".npz"))
         return await answered(self.link, "slices", {**{key: given.get(key) for key in ("at", "peak", "low", "high")},
                                                     "input": text_of(given, "input"), **place})
+
+    def _explained(self, run: Path, name: str, ending: str) -> Path:
+        """A file that `explain` wrote of a run."""
+        path = inside(self.folder.path, str(run / EXPLAIN / name))
+        if name not in explained_files(run, ending) or path is None or not path.is_file():
+            raise RefusedFileError(404, "not-found", f"there is no file {name!r} of an explanation")
+        return path
 
     def _heads(self, run: Path) -> dict[str, HeadCases]:
         table = run / PREDICTIONS

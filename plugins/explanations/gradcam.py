@@ -131,9 +131,11 @@ def _drawn(run: RunView, part: RunPart, item: ChosenCase, place: FeatureMap, bat
              f"{several}{nothing}", f"{item.head}: {output.line}")
     path = run.folder.picture(partial(overlay_figure, Overlay(image, heat, title)), "gradcam", case, item.head, name,
                               place.name)
+    heated = run.folder.heat(heat, "gradcam", case, item.head, name, place.name)
     yield {"case": case, "head": item.head, "explained": output.explained, "input": name, "node": place.node,
            "module": place.module, "map": list(place.sizes), "peak": float(f"{heat.max():.6g}"),
-           "at": [int(index) for index in np.unravel_index(int(heat.argmax()), heat.shape)], "file": path}
+           "at": [int(index) for index in np.unravel_index(int(heat.argmax()), heat.shape)], "file": path,
+           "heat": heated}
 
 
 component = Explanation(

@@ -115,6 +115,10 @@ def test_everything_is_written_and_listed(run: Path, told: Any) -> None:
         if name.endswith(".png"):
             with Image.open(folder / name) as picture:
                 assert min(picture.size) > 300
+    for entry in told["gradcam"]:
+        with np.load(folder / entry["heat"], allow_pickle=False) as found:
+            heat = found["values"]
+        assert heat.dtype == np.uint8 and heat[tuple(entry["at"])] == heat.max() == (255 if entry["peak"] else 0)
     assert told["tested"] == TEST
     assert told["notes"] == []
 

@@ -12,8 +12,7 @@ from fusionkit.errors import GraphError, Owner
 from fusionkit.network.measure import Measurement, measure, probe, witness
 from fusionkit.network.planning_memo import PlanningMemo
 from fusionkit.planning.plan import Call
-from fusionkit.planning.resolve import Use
-from fusionkit.planning.shape_inference import declared_output
+from fusionkit.planning.resolve import Use, declared_output
 from fusionkit.planning.sketch import Sketch, outline, sketch
 from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.syntax.reader import read, read_file

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusionkit.files import csv_text
-from fusionkit.records.case_results import CaseExplanation, case_explanation, head_cases, picture_names
+from fusionkit.records.case_results import CaseExplanation, case_explanation, explained_files, head_cases
 
 
 def write(folder: Path, task: str, classes: list[str], rows: list[list[str]]) -> Path:
@@ -62,7 +62,7 @@ def test_a_task_without_a_loss_keeps_the_order(tmp_path: Path):
 
 
 def test_files_that_are_not_there_or_something_else(tmp_path: Path):
-    assert head_cases(tmp_path) == {} and picture_names(tmp_path) == frozenset()
+    assert head_cases(tmp_path) == {} and explained_files(tmp_path, ".png") == frozenset()
     assert case_explanation(tmp_path, "h", "x") == CaseExplanation({}, ())
     (tmp_path / "predictions.csv").write_text("name\n")
     with pytest.raises(ValueError, match="not what evaluate writes"):
@@ -84,4 +84,4 @@ def test_what_explain_wrote_of_a_case(tmp_path: Path):
     found = case_explanation(tmp_path, "h", "=x")
     assert found.shares == {"a": {"nothing": 0.1, "ct": 0.5, "all": 0.6}}
     assert [each["file"] for each in found.pictures] == ["one.png"] and found.pictures[0]["at"] == [1, 2, 3]
-    assert picture_names(tmp_path) == {"one.png"}
+    assert explained_files(tmp_path, ".png") == {"one.png"}

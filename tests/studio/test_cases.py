@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from small_study import description, train, write_files
 from small_study import without_plots as without_plots
 from test_tour import DeskLink
 
+from fusionkit.explanation.output_folder import Folder
 from fusionkit.interface.planes import upright_place
 from fusionkit.studio.graph_files import StudioFolder
 from fusionkit.studio.server import make_app
@@ -94,6 +97,22 @@ def test_the_data_of_a_case(folder: Path, link: DeskLink):
     ("case/slices", {"id": "run", "case": "c5"}, 400)])
 def test_what_is_not_there_is_told(folder: Path, link: DeskLink, path: str, body: dict[str, Any], status: int):
     assert asked(folder, link, "POST", f"/api/{path}", body).status == status
+
+
+def test_grad_cam_is_laid_over_the_planes(folder: Path, link: DeskLink):
+    heat = np.arange(105, dtype=np.float64).reshape(5, 7, 3)
+    written = [Folder(folder / "run" / "explain").heat(values, name) for name, values in (
+        ("fits", heat), ("other", heat[1:]))]
+    (folder / "run" / "explain" / "explain.json").write_text(json.dumps({"files": written}))
+    body = {"id": "run", "case": "c5", "input": "cube", "at": [4, 6, 2]}
+    found = asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "fits.npz"}).data["heat"]
+    grey = [np.frombuffer(base64.b64decode(each["bytes"]), np.uint8) for each in found]
+    assert np.array_equal(grey[0], np.round(np.arange(21) / 104 * 255)) and len(found) == 3
+    assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "other.npz"}).data["heat"] is None
+    assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "../fits.npz"}).status == 404
+    (folder / "run" / "explain" / "fits.npz").write_bytes(b"PK")
+    assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "fits.npz"}).data["heat"] is None
+    shutil.rmtree(folder / "run" / "explain")
 
 
 def test_a_run_without_its_data_keeps_its_table(folder: Path, link: DeskLink):

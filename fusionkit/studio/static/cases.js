@@ -85,8 +85,7 @@ export async function casesPage(main, about, id) {
     if (each.kind === "table") return h("div", {}, title, h("table", {}, h("tbody", {}, each.cells.map(([key, value]) =>
       h("tr", {}, h("th", { scope: "row" }, key), h("td", { class: "number" }, value === null ? "blank" : String(value)))))));
     if (each.kind === "other") return h("div", {}, title, h("p", { class: "quiet" }, `${each.size.join(" x ")}: not drawn here; fusionkit inspect draws bags of images`));
-    const peak = places.find((place) => place.input === input)?.at;
-    return h("div", {}, title, planesOf({ id, head: shown.head, case: name, input, peak }));
+    return h("div", {}, title, planesOf({ id, head: shown.head, case: name, input }, places.filter((place) => place.input === input)));
   }
   // Grad-CAM and other pictures that `explain` made of this case.
   async function draw(place, found, name) {

@@ -4,20 +4,24 @@ import { post } from "./api.js";
 import { figure, h } from "./dom.js";
 
 const SIDES = [[1, 2], [0, 2], [0, 1]];
-const WIDE = 190;
+const WIDE = 160, HOT = [255, 150, 0];
 
-export function planesOf(asked) {
+// `places` are what Grad-CAM found in this input: a map to lay over it, and where it is largest.
+export function planesOf(asked, places) {
   const canvases = h("div", { class: "planes" }), sliders = h("div", { class: "bar" }), told = h("p", { class: "quiet" });
   const element = h("div", {}, canvases, sliders, told);
   let now = null, waiting = false, next = null;
   const low = field("black at"), high = field("white at");
-  ask({ peak: asked.peak });
+  const maps = places.filter((place) => place.heat);
+  const over = h("select", { "aria-label": `${asked.input}: Grad-CAM over it`, onchange: () => move(now.at) }, h("option", { value: "" }, "without Grad-CAM"),
+    maps.map((place, at) => h("option", { value: place.heat, selected: !at }, `Grad-CAM at ${place.node}, for ${place.explained}`)));
+  ask({ peak: places[0]?.at });
 
   async function ask(more) {
     if (waiting) { next = more; return; }
     waiting = true;
     try {
-      now = await post("case/slices", { ...asked, ...more });
+      now = await post("case/slices", { ...asked, ...more, heat: over.value || null });
       draw();
     } catch (error) { told.textContent = error.message; }
     waiting = false;
@@ -38,6 +42,7 @@ export function planesOf(asked) {
     const scale = Math.min(...now.planes.map((plane) => WIDE / Math.max(plane.wide * plane.steps[1], plane.high * plane.steps[0])));
     canvases.replaceChildren(...now.planes.map((plane, place) => figureOf(plane, place, scale)));
     if (!sliders.childElementCount) {
+      if (maps.length) sliders.append(over);
       sliders.append(...now.sizes.map((size, axis) => h("label", {}, `${now.planes[axis].name} `, h("input", { type: "range", min: "0", max: size - 1,
         "aria-label": `${asked.input}: slice, ${now.planes[axis].name}`, oninput: (event) => move(now.at.map((old, each) => each === axis ? Number(event.target.value) : old)) }))), low, high);
     }
@@ -50,9 +55,14 @@ export function planesOf(asked) {
     canvas.style.width = `${plane.wide * plane.steps[1] * scale}px`;
     canvas.style.height = `${plane.high * plane.steps[0] * scale}px`;
     const bytes = Uint8Array.from(atob(plane.bytes), (letter) => letter.charCodeAt(0));
+    const hot = now.heat ? Uint8Array.from(atob(now.heat[place].bytes), (letter) => letter.charCodeAt(0)) : null;
     const pixels = new ImageData(plane.wide, plane.high);
     for (let at = 0; at < plane.wide * plane.high; at++) {
       for (let colour = 0; colour < 3; colour++) pixels.data[4 * at + colour] = plane.colours ? bytes[3 * at + colour] : bytes[at];
+      if (hot) {
+        const share = hot[at] / 255 * 0.65;
+        for (let colour = 0; colour < 3; colour++) pixels.data[4 * at + colour] = (1 - share) * pixels.data[4 * at + colour] + share * HOT[colour];
+      }
       pixels.data[4 * at + 3] = 255;
     }
     const context = canvas.getContext("2d");
