@@ -1,11 +1,15 @@
 """`fusionkit compare` behind a frozen encoder of pictures over the slices of a volume: each slice is encoded once.
 
-Run: python benchmarks/frozen_slices.py [--cases 100] [--slices 48] [--size 32] [--folds 5] [--epochs 5]. Three fusions
-of the slices and a table are compared over the folds, once with the features of frozen nodes kept (`--reuse features`)
-and once with nothing reused. Printed are the slices that the encoder was given, counted at its forward, the seconds of
-training and of all of it, their ratios, and the largest difference of a weight. With features kept, a slice is encoded
-once for all networks, folds and epochs, and those of a few batches again, to compare them with what is kept. Data are
-random: what is measured is time.
+Run: python benchmarks/frozen_slices.py [--cases 100] [--slices 48] [--size 64] [--folds 5] [--epochs 5] [--alone 1].
+Three fusions of the slices and a table are compared over the folds with the features of frozen nodes kept (`--reuse
+features`), and with nothing reused. Printed are the slices that the encoder was given, counted at its forward, the
+seconds of training and of all of it, their ratios, and the largest difference of a weight. With features kept, a slice
+is encoded once for all networks, folds and epochs, and those of eight cases again, to hold them against what is kept.
+
+With nothing reused every training takes as long as any other, since all encode the same cases: `--alone` of them are
+measured, those of the first fusions in the first fold, and the printed seconds are theirs times the number of all
+trainings, fusions times folds, by their number. `--alone 0` measures all. Seconds are those of the processor, with one
+thread, so that other work on the machine counts little. Data are random: what is measured is time.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -96,40 +101,57 @@ class Counter:
 
 
 def largest_difference(one: Path, other: Path) -> float:
-    """Between weights of the same name in two folders of runs."""
+    """Between weights of the same name in two folders of runs; the second may have the first fold alone."""
     found = 0.0
-    for file in one.rglob("model.safetensors"):
-        mine, theirs = load_file(file), load_file(other / file.relative_to(one))
-        found = max(found, *(float((mine[name].double() - theirs[name].double()).abs().max()) for name in mine))
+    for file in other.rglob("model.safetensors"):
+        place = file.relative_to(other)
+        mine = load_file(one / place if (one / place).is_file() else one / place.parent / "fold-0" / place.name)
+        theirs = load_file(file)
+        found = max(found, *(float((mine[name].double() - theirs[name].double()).abs().max()) for name in theirs))
     return found
+
+
+def measure(study: Path, way: str, count: int, fold: int | None) -> tuple[int, float, float]:
+    """The slices encoded by a comparison of so many fusions, the seconds of training, and of all of it."""
+    comparison = plan_comparison(str(study / "graph.yaml"), str(study / "data.yaml"), [], "both",
+                                 ",".join(f"fusion.{name}" for name in FUSIONS[:count]), registry=discover(),
+                                 flags={} if fold is None else {"fold": fold}, singles=False)
+    assert len(comparison.candidates) == count
+    counter = Counter()
+    with mock.patch.object(FusionModel, "__init__", counter.watched(FusionModel.__init__)), \
+            mock.patch("compare.time.perf_counter", time.process_time):
+        trained, whole = compare(comparison, study / way, study / "data.yaml", way)
+    return counter.pictures, trained, whole
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name, default in (("cases", 100), ("slices", 48), ("size", 32), ("folds", 5), ("epochs", 5)):
+    for name, default in (("cases", 100), ("slices", 48), ("size", 64), ("folds", 5), ("epochs", 5), ("alone", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
+    if args.alone not in range(len(FUSIONS) + 1):
+        parser.error(f"--alone is 0, for all, or up to {len(FUSIONS)}")
     torch.set_num_threads(1)
+    every = len(FUSIONS) * args.folds
     with tempfile.TemporaryDirectory() as place:
         study = Path(place)
         write_study(study, args)
-        data = study / "data.yaml"
-        comparison = plan_comparison(str(study / "graph.yaml"), str(data), [], "both",
-                                     ",".join(f"fusion.{name}" for name in FUSIONS),
-                                     registry=discover(), flags={}, singles=False)
-        print(f"{len(comparison.candidates)} fusions, {args.cases} cases of {args.slices} slices of {args.size}x"
-              f"{args.size}, {args.folds} folds, {args.epochs} epochs, torch {torch.__version__}, one thread")
-        seconds = {}
-        for way in ("features", "nothing"):
-            counter = Counter()
-            with mock.patch.object(FusionModel, "__init__", counter.watched(FusionModel.__init__)):
-                seconds[way] = compare(comparison, study / way, data, way)
-            trained, whole = seconds[way]
-            print(f"  --reuse {way}: {counter.pictures:,} slices encoded; training {trained:.1f} s, with reading, "
-                  f"tests and reports {whole:.1f} s", flush=True)
-        trained, whole = (slow / fast for slow, fast in zip(seconds["nothing"], seconds["features"], strict=True))
-        print(f"training is {trained:.1f} times faster, all of it {whole:.1f} times; weights differ by "
-              f"{largest_difference(study / 'features' / 'runs', study / 'nothing' / 'runs'):.1g} at most")
+        print(f"{len(FUSIONS)} fusions, {args.cases} cases of {args.slices} slices of {args.size}x{args.size}, "
+              f"{args.folds} folds, {args.epochs} epochs, torch {torch.__version__}, one thread", flush=True)
+        encoded, trained, whole = measure(study, "features", len(FUSIONS), None)
+        print(f"  --reuse features: {encoded:,} slices encoded, of {args.cases * args.slices:,} that there are; "
+              f"training {trained:.1f} s, with reading, tests and reports {whole:.1f} s", flush=True)
+        found = measure(study, "nothing", args.alone or len(FUSIONS), 0 if args.alone else None)
+        times = every / args.alone if args.alone else 1
+        if args.alone:
+            print(f"  --reuse nothing, {args.alone} of {every} trainings: {found[0]:,} slices encoded; training "
+                  f"{found[1]:.1f} s, with reading, tests and reports {found[2]:.1f} s; times {times:g}:")
+        slices, trained_alone, whole_alone = (part * times for part in found)
+        print(f"  --reuse nothing: {slices:,.0f} slices encoded; training {trained_alone:.1f} s, with reading, tests "
+              f"and reports {whole_alone:.1f} s", flush=True)
+        print(f"training is {trained_alone / trained:.1f} times faster, all of it {whole_alone / whole:.1f} times; "
+              f"weights differ by {largest_difference(study / 'features' / 'runs', study / 'nothing' / 'runs'):.1g} "
+              "at most")
 
 
 if __name__ == "__main__":

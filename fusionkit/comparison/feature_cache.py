@@ -132,7 +132,7 @@ def compute(source: Source, names: Sequence[str], folder: Path, progress: Progre
 def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], progress: Progress | None) -> bool:
     source.model.to(source.device).eval()
     rows = len(source.cases)
-    first = results_of(source, names, range(1))
+    first = results_of(source, names, range(min(source.batch_size, rows)))
     if any(part.dtype != torch.float32 or not part.is_contiguous() for part in first.values()):
         return False
     folder = places[names[0]].parent
@@ -150,7 +150,7 @@ def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], prog
     saved = time.perf_counter()
     while done < rows:
         several = range(done, min(done + source.batch_size, rows))
-        for name, part in results_of(source, names, several).items():
+        for name, part in (first if several.start == 0 else results_of(source, names, several)).items():
             if (of := starts[name]) is None:
                 arrays[name][several.start : several.stop] = part.cpu().numpy()
             else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,8 @@ FEATURES, SHARING = "features", "sharing.json"
 Reuse = Literal["auto", "features", "batches", "nothing"]
 _ROUNDING = 1e-5
 """Differences of features up to this share of the largest one are due to summation order, not to the batch."""
+_SAMPLE = 4
+"""Cases of a batch that are computed again where features may differ in their last bits."""
 _REFUSED = {
     "room": "features of all cases cannot be cached (no disk space, or not float32)",
     "rounding": "on this processor features computed in advance differ in their last bits from those of a batch "
@@ -60,6 +62,16 @@ class RunPaths:
     data: Path
 
 
+@dataclass
+class Compared:
+    """What features were held against: the sizes of the batches, in training or evaluation, how many cases that were,
+    and the largest difference found, as a share of the largest feature."""
+
+    sizes: set[tuple[int, bool]] = field(default_factory=set)
+    cases: int = 0
+    apart: float = 0.0
+
+
 class SharedTrainer:
     """The candidates of a comparison that share frozen nodes, one split after the other.
 
@@ -80,6 +92,7 @@ class SharedTrainer:
         self.shared = {each.name: shared_with(each.plan, plan, shared) for each in comparison.candidates}
         self.edges = edges(plan, shared)
         self.first: FusionModel | None = None
+        self.compared = Compared()
         self.reported: set[str] = set()
 
     def train(self, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: RunPaths, label: str
@@ -147,8 +160,11 @@ class _Division:
         if self.first is None:
             # One network for all splits with the same frozen weights, or each would keep its own.
             kept = trainer.first
-            self.first = trainer.first = kept if kept and same_weights(kept, model, shared) else model
+            if kept is None or not same_weights(kept, model, shared):
+                trainer.first, trainer.compared = model, Compared()
+            self.first = trainer.first
         first = self.first
+        assert first is not None
         if not same_weights(first, model, shared):
             return False
         models = {each.name: build_plan(each.plan, settings.seed, self._modules(each), self.fold) for each in waiting}
@@ -235,8 +251,9 @@ class _Division:
             if known is not None and apart <= (_ROUNDING if self.trainer.reuse == "features" else 0):
                 self.known = dict.fromkeys(("train", "validation", "test"), known)
                 self.trainer.took("features", _SAME if not apart else _ASKED, self.place.folder)
-                more = f"; they differ from those of a batch by {apart:.1e} of the largest" if apart else ""
-                self.trainer.report(f"features of {len(self.cohort)} cases: {time.perf_counter() - began:.1f} s{more}")
+                apart_by = f", and differ by {apart:.1e} of the largest" if apart else ", and are the same"
+                self.trainer.report(f"features of {len(self.cohort)} cases: {time.perf_counter() - began:.1f} s; those "
+                                    f"of {self.trainer.compared.cases} cases were computed again in batches{apart_by}")
                 return
             why = _REFUSED["room" if known is None else "rounding" if apart <= _ROUNDING else "batch"]
         self.trainer.took("batches", why, self.place.folder)
@@ -260,19 +277,32 @@ class _Division:
         0 if bit-identical, else the largest difference as a share of the largest feature.
         """
         assert self.first is not None
+        compared = self.trainer.compared
+        for rows, training in self._batches_compared(settings):
+            # Only of masked tokens do batches of one size differ: in their padding.
+            if (len(rows), training) in compared.sizes and not self.training.counts:
+                continue
+            compared.sizes.add((len(rows), training))
+            compared.cases += len(rows)
+            self.first.train(training)
+            found = results_of(self._source(rows, settings), self.trainer.edges, range(len(rows)))
+            for name, value in found.items():
+                kept = known.of(name, rows)
+                largest = max(float(kept.abs().max()), torch.finfo(kept.dtype).tiny)
+                compared.apart = max(compared.apart, float((value.cpu() - kept).abs().max()) / largest)
+        return compared.apart
+
+    def _batches_compared(self, settings: TrainingSettings) -> Iterator[tuple[Sequence[int], bool]]:
+        """Batches of training, and of evaluation: all sizes that occur, on which the summation order may depend.
+
+        Where rounding is allowed a few cases of each part show what a batch changes.
+        """
         shuffled = np.random.default_rng(settings.seed).permutation(list(self.parts.train)).tolist()
-        apart = 0.0
-        size = settings.batch_size
         held = [[self.parts.train[place] for place in self.held_out.places(member)]
                 for member in range(FOLDS if self.held_out.folds else 0)]
+        size, most = settings.batch_size, _SAMPLE if self.trainer.reuse == "features" else None
         for rows in (shuffled, self.parts.validation, self.parts.test, *held):
-            self.first.train(rows is shuffled)
-            # All batches of a part except the last have one size, on which alone the summation order may depend.
+            # All batches of a part except the last have one size.
             last = len(rows) - (len(rows) % size or size)
             for several in ([rows[:size]] if rows is shuffled else []) + ([rows[last:]] if rows else []):
-                found = results_of(self._source(several, settings), self.trainer.edges, range(len(several)))
-                for name, value in found.items():
-                    kept = known.of(name, several)
-                    largest = max(float(kept.abs().max()), torch.finfo(kept.dtype).tiny)
-                    apart = max(apart, float((value.cpu() - kept).abs().max()) / largest)
-        return apart
+                yield several[:most], rows is shuffled

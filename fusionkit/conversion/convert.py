@@ -15,7 +15,7 @@ from fusionkit.conversion.name_mapping import RELEASE, Part, Transfer, plainly_n
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean, in_file_order
 from fusionkit.graph.nodes import Graph, Origin
 from fusionkit.network.node_modules import Chain, Each
-from fusionkit.network.weights import read_tensors
+from fusionkit.pretrained.shards import check_there, files_at, read_files
 
 if TYPE_CHECKING:
     from fusionkit.network.model import FusionModel
@@ -113,9 +113,12 @@ def _call(model: FusionModel, origin: Origin) -> tuple[Component, Config]:
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint by their names in its network; only tensors and plain data are read.
 
+    It is a file, or the index of a release in several files.
     Raises: GraphError with `unreadable-weights`.
     """
-    tensors = read_tensors(path)
+    files = files_at(path)
+    check_there(files, None)
+    tensors = read_files(files, None)
     if all(name.startswith(_WRAPPER) for name in tensors):
         return {name.removeprefix(_WRAPPER): value for name, value in tensors.items()}
     return tensors

@@ -20,7 +20,7 @@ from fusionkit.data.standard_scale import Landmarks, landmarks_of
 from fusionkit.data.transforms import window
 from fusionkit.data.windows import Windows, several
 
-Foreground = Literal["nonzero", "above_mean", "all"]
+Foreground = Literal["nonzero", "above_zero", "above_mean", "all"]
 _Name = Literal["none", "zscore", "percentile", "nyul"]
 _EMPTY_SHARE = 0.05  # of voxels that are exactly 0: more are the mark of a brain without its skull
 _LEAST_SPREAD = 1e-8
@@ -104,9 +104,9 @@ class IntensityOptions(FileOptions):
         None, description="The percentiles of `normalise: percentile`; [0.5, 99.5] without it."
     )
     mask: Annotated[str, AfterValidator(_foreground)] | None = Field(
-        None, description="The voxels whose statistics `normalise` takes: `nonzero`, `above_mean`, `all`, or the path "
-        "of a mask, such as `brain/{id}.nii.gz`. Without it `nonzero` where more than 5 % are exactly 0, else "
-        "`above_mean`."
+        None, description="The voxels whose statistics `normalise` takes: `nonzero`, `above_zero`, `above_mean`, "
+        "`all`, or the path of a mask, such as `brain/{id}.nii.gz`. Without it `nonzero` where more than 5 % are "
+        "exactly 0, else `above_mean`."
     )
     outside: Literal["keep", "zero"] = Field(
         "keep", description="What becomes of voxels outside `mask` with `normalise: zscore`: `keep` scales them too, "
@@ -253,13 +253,15 @@ def foreground(channel: NDArray[np.float32], chosen: str | None) -> Bools:
     """
     if is_file(chosen):
         raise ReadError("no-foreground", "its cell of 'mask' is blank, so that 'normalise' has nothing to measure",
-                        None, "fill in the cell, or write 'mask: nonzero', 'above_mean' or 'all'")
+                        None, "fill in the cell, or write 'mask: nonzero', 'above_zero', 'above_mean' or 'all'")
     if chosen is None:
         chosen = "nonzero" if np.count_nonzero(channel == 0) > _EMPTY_SHARE * channel.size else "above_mean"
     found: Bools = (np.ones(channel.shape, dtype=bool) if chosen == "all" else
-                                channel != 0 if chosen == "nonzero" else channel > channel.mean(dtype=np.float64))
+                                channel != 0 if chosen == "nonzero" else
+                                channel > (0 if chosen == "above_zero" else channel.mean(dtype=np.float64)))
     if not found.any():
-        what = "is 0 everywhere" if chosen == "nonzero" else "has one value everywhere"
+        what = {"nonzero": "is 0 everywhere", "above_zero": "has no value above 0"}.get(
+            chosen, "has one value everywhere")
         raise ReadError("no-foreground", f"it {what}, so that 'normalise' has nothing to measure",
                         None, "check the file, or write 'mask: all'")
     return found

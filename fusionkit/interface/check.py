@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.components.component import Component
+from fusionkit.drawing.labels import counted
 from fusionkit.errors import Diagnostic
 from fusionkit.interface.plan import ShownPlan, planned
 from fusionkit.network.build import build_plan
@@ -37,9 +38,8 @@ class CheckedGraph:
 
     def __str__(self) -> str:
         plan = self.plan
-        counts = (f"{len(parts)} {word}{'s' * (len(parts) != 1)}" for word, parts in (
-            ("input", plan.inputs), ("node", plan.nodes)))
-        return f"{self.name}: good: {', '.join((*counts, *(head.name for head in plan.heads)))}"
+        return (f"{self.name}: good: {counted(len(plan.inputs), 'input')}, {counted(len(plan.nodes), 'node')}, "
+                f"{', '.join(head.name for head in plan.heads)}")
 
     def rows(self) -> list[dict[str, Any]]:
         """One record for each component of each node: what it reads, and every option."""

@@ -12,7 +12,7 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.files import inside, replacing
 from fusionkit.graph.nodes import Node
 from fusionkit.pretrained.recipe import check_sha256, recipe_of
-from fusionkit.pretrained.shards import WeightFiles
+from fusionkit.pretrained.shards import check_there, files_at, read_files
 from fusionkit.pretrained.tensor_files import load_into as load_into
 from fusionkit.pretrained.tensor_files import read_tensors as read_tensors
 
@@ -32,6 +32,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 def load_node(module: nn.Module, node: Node, folder: Path | None, fold: int | None = None) -> None:
     """Load a node's initial weights from its `weights: path#prefix`, inside the graph file's folder.
 
+    The path is that of a file, or of the index of a release in several files.
+
     For a `fold`, the file of the same name in `fold-N` beside it is taken where there is one.
 
     Without a folder the path was typed on the command line and may be anywhere. A module that supports files with
@@ -41,15 +43,14 @@ def load_node(module: nn.Module, node: Node, folder: Path | None, fold: int | No
     """
     assert node.weights is not None
     name, _, prefix = node.weights.partition("#")
-    path = Path(name) if folder is None else inside(folder, name)
-    if path is None:
-        raise GraphError(Diagnostic("outside-folder", f"the weights {name!r} are outside the graph's folder", node.span,
-                                    why=f"a graph file may only use files inside {str(folder)!r}",
-                                    fix="copy or link the file into that folder"))
+    path = _allowed(folder, name, node)
     of_fold = path.parent / f"fold-{fold}" / path.name
-    chosen = of_fold if fold is not None and of_fold.is_file() else path
-    check_sha256(WeightFiles(chosen), recipe_of(chosen), node.span)
-    tensors = read_tensors(chosen, node.span)
+    files = files_at(of_fold if fold is not None and of_fold.is_file() else path, node.span)
+    for shard in files.paths if files.shards else ():
+        _allowed(folder, str(shard.absolute()), node)
+    check_there(files, node.span)
+    check_sha256(files, recipe_of(files.named), node.span)
+    tensors = read_files(files, node.span)
     if prefix:
         start = prefix.rstrip(".") + "."
         tensors = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
@@ -58,3 +59,15 @@ def load_node(module: nn.Module, node: Node, folder: Path | None, fold: int | No
                                         fix="check the names in the file; the prefix ends before a dot"))
     adapt = getattr(module, "adapt_weights", None)
     load_into(module, adapt(tensors) if adapt else tensors, f"node {node.name!r}", node.span)
+
+
+def _allowed(folder: Path | None, name: str, node: Node) -> Path:
+    """The path of a file, itself not followed if it is a link: those of a hub's cache lead to names without suffix."""
+    if folder is None:
+        return Path(name)
+    if inside(folder, name) is None:
+        raise GraphError(Diagnostic("outside-folder", f"the weights {name!r} are outside the graph's folder", node.span,
+                                    why=f"a graph file may only use files inside {str(folder)!r}",
+                                    fix="copy or link the file into that folder"))
+    path = folder / name
+    return path.parent.resolve() / path.name

@@ -288,8 +288,8 @@ _NODE_NOTES: dict[str, Schema] = {
     "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_RATE, "default": 1,
              "description": "Learning rate of this node as a factor of the run's."},
     "weights": {"type": "string",
-                "description": "A file of weights to start from, PATH or PATH#PREFIX, inside the folder of this "
-                               "file."},
+                "description": "A file of weights to start from, or the index of its shards, PATH or PATH#PREFIX, "
+                               "inside the folder of this file."},
     "loss": {"type": "number", "minimum": 0, "default": 1,
              "description": "Weight of this head in the loss of the whole network."},
 }

@@ -15,7 +15,7 @@ from fusionkit.planning.plan import Plan, PlannedNode
 from fusionkit.planning.weights_folders import folders_in
 from fusionkit.pretrained.folder import WeightsFolder
 from fusionkit.pretrained.recipe import Recipe, digest_of, recipe_of
-from fusionkit.pretrained.shards import WeightFiles
+from fusionkit.pretrained.shards import WeightFiles, files_at
 from fusionkit.syntax.tree import TYPED, find
 
 UNKNOWN = "licence not recorded"
@@ -77,7 +77,7 @@ class UsedWeights:
 def weights_used(plan: Plan) -> list[UsedWeights]:
     """The pretrained weights of every node, in the order of the plan.
 
-    Raises: GraphError if a recipe is wrong.
+    Raises: GraphError if a recipe or an index of shards is wrong.
     """
     return [used for node in plan.nodes for used in _of_node(plan, node)]
 
@@ -89,8 +89,8 @@ def _of_node(plan: Plan, node: PlannedNode) -> Iterator[UsedWeights]:
         typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)
         file = Path(name) if typed else Path(plan.graph.file).parent / name
         call = node.lanes[0].calls[0]
-        yield UsedWeights(node, written, WeightFiles(file), recipe_of(file), _told(call.component, call.config),
-                          call.component.id, call.config, True)
+        yield UsedWeights(node, written, files_at(file, node.node.span), recipe_of(file),
+                          _told(call.component, call.config), call.component.id, call.config, True)
         return
     for lane in node.lanes[:1]:  # the others have the same options
         for place, call in enumerate(lane.calls):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os.path
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,9 +14,10 @@ from pydantic_core import core_schema
 
 from fusionkit.components.config import ComponentError
 from fusionkit.errors import Diagnostic, GraphError, Span
-from fusionkit.files import inside, opened
+from fusionkit.files import inside
+from fusionkit.pretrained.json_files import object_in, read_json_of, unreadable
 from fusionkit.pretrained.recipe import RECIPE, WEIGHTS, Recipe, check_sha256, read_recipe
-from fusionkit.pretrained.shards import INDEX, SAFETENSORS, WeightFiles, check_there, read_files, shards_of
+from fusionkit.pretrained.shards import INDEX, INDEXED, SAFETENSORS, WeightFiles, check_there, files_at, read_files
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,8 +27,6 @@ DESCRIPTIONS = (CONFIG, RECIPE, "preprocessor_config.json", "modules.json", "1_P
 """Files of a folder, besides the weights, that a network is made from; a run keeps copies of them."""
 FORMAT = "weights-folder"
 """What schemas call an option of this type."""
-_MAX_BYTES = 1 << 20
-_INDEXED = INDEX.removeprefix(SAFETENSORS)
 
 
 @dataclass(frozen=True)
@@ -87,35 +85,15 @@ class WeightsFolder:
 
         Raises: GraphError with `unreadable-weights`, with line and column in that file, and what `file` raises.
         """
-        path, read = self._read(name)
-        if not isinstance(read, dict):
-            raise _unreadable(path, "it is not a JSON object", Span(str(path), 1, 1))
-        return read
+        return object_in(self.file(name), self.span)
 
     def listed(self, name: str) -> list[Any]:
         """The list in a JSON file; the rest as `json`."""
-        path, read = self._read(name)
-        if not isinstance(read, list):
-            raise _unreadable(path, "it is not a JSON list", Span(str(path), 1, 1))
-        return read
-
-    def _read(self, name: str) -> tuple[Path, Any]:
         path = self.file(name)
-        try:
-            with opened(path) as stream:
-                raw = stream.read(_MAX_BYTES + 1)
-            if len(raw) > _MAX_BYTES:
-                raise ValueError(f"it is larger than {_MAX_BYTES >> 10} KiB")
-            text = raw.decode("utf-8")
-            read = json.loads(text)
-        except json.JSONDecodeError as error:
-            line = text.split("\n")[error.lineno - 1]
-            raise _unreadable(path, error.msg, Span(str(path), error.lineno, error.colno, line)) from None
-        except RecursionError:
-            raise _unreadable(path, "its values are nested too deeply", self.span) from None
-        except (OSError, ValueError) as error:
-            raise _unreadable(path, getattr(error, "strerror", None) or str(error), self.span) from None
-        return path, read
+        read = read_json_of(path, self.span)
+        if not isinstance(read, list):
+            raise unreadable(path, "it is not a JSON list", Span(str(path), 1, 1))
+        return read
 
     @property
     def recipe(self) -> Recipe | None:
@@ -126,15 +104,13 @@ class WeightsFolder:
         """The file of weights, which the recipe names, `model.safetensors` without one; or its shards where there is an
         index in its place. Whether they are there is not looked at.
 
-        Raises: GraphError as `shards_of` and `json`.
+        Raises: GraphError as `files_at`.
         """
         recipe = self.recipe
         name = recipe.content.weights.file if recipe else WEIGHTS
-        if name.endswith(SAFETENSORS) and not self.has(name) and self.has(name + _INDEXED):
-            name += _INDEXED
-        if name.endswith(INDEX) and self.has(name):
-            return shards_of(self.file(name), self.json(name), self.span)
-        return WeightFiles(self.found / name)
+        if name.endswith(SAFETENSORS) and not self.has(name) and self.has(name + INDEXED):
+            name += INDEXED
+        return files_at(self.file(name) if self.has(name) else self.found / name, self.span)
 
     def weights(self) -> WeightFiles:
         """The file of weights, or its shards; their checksum is right.
@@ -186,7 +162,8 @@ class WeightsFolder:
         files = self.weights()
         change = adapt or getattr(module, "adapt_weights", None)
         tensors = read_files(files, self.span)
-        load_into(module, change(tensors) if change else tensors, f"the network of {self.name!r}", self.span)
+        load_into(module, change(tensors) if change else tensors, f"the network of {self.name!r}", self.span,
+                  "take the files of the folder from one release: weights and the description of their network")
 
     def without_fetching(self) -> Self:
         """The folder where a file of a run sets the weights."""
@@ -220,11 +197,6 @@ def _read(value: Any) -> WeightsFolder:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("it must be the path of a folder")
     return WeightsFolder(value)
-
-
-def _unreadable(path: Path, why: str, span: Span | None) -> GraphError:
-    return GraphError(Diagnostic("unreadable-weights", f"cannot read {str(path)!r}", span, why,
-                                 "download the file again; it is damaged or of another kind"))
 
 
 def weights_folder(description: str = "") -> Any:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.files import sha256_of
-from fusionkit.pretrained.shards import WeightFiles
+from fusionkit.pretrained.shards import INDEXED, WeightFiles
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find
@@ -194,7 +194,7 @@ def _version_faults(tree: Tree) -> list[Diagnostic]:
 
 
 def recipe_of(weights: Path) -> Recipe | None:
-    """The recipe beside a file of weights, if there is one that is about this file.
+    """The recipe beside a file of weights or an index of them, if there is one that is about this file.
 
     Raises: as `read_recipe`.
     """
@@ -202,7 +202,8 @@ def recipe_of(weights: Path) -> Recipe | None:
     if not beside.is_file():
         return None
     found = read_recipe(beside)
-    return found if found.content.weights.file == weights.name else None
+    named = found.content.weights.file
+    return found if weights.name in (named, named + INDEXED) else None
 
 
 _checked: dict[tuple[tuple[str, int, int], ...], str | None] = {}

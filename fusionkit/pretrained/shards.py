@@ -12,11 +12,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.pretrained.json_files import object_in
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SAFETENSORS, INDEX = ".safetensors", ".safetensors.index.json"
+SAFETENSORS, INDEXED = ".safetensors", ".index.json"
+INDEX = SAFETENSORS + INDEXED
 _SHOWN = 4
 
 
@@ -33,11 +35,20 @@ class WeightFiles:
         return tuple(self.named.parent / name for name in sorted(self.shards)) or (self.named,)
 
 
-def shards_of(index: Path, content: Mapping[str, Any], span: Span | None) -> WeightFiles:
-    """The shards that an index names; whether they exist is not looked at.
+def files_at(path: Path, span: Span | None = None) -> WeightFiles:
+    """The file of weights at a path, or the shards that it names if it is an index; these need not exist.
 
     Raises: GraphError with `unreadable-weights` for what is no index, `outside-folder` for a shard elsewhere.
     """
+    if path.name.endswith(INDEXED) and not path.name.endswith(INDEX):
+        raise _unreadable(path, span, f"it is no index of {SAFETENSORS} files",
+                          "download the release with safetensors; other files can run code when they are loaded")
+    if not path.name.endswith(INDEX) or not path.is_file():
+        return WeightFiles(path)
+    return _shards_of(path, object_in(path, span), span)
+
+
+def _shards_of(index: Path, content: Mapping[str, Any], span: Span | None) -> WeightFiles:
     placed = content.get("weight_map")
     if not isinstance(placed, dict) or not placed:
         raise _unreadable(index, span, "it has no 'weight_map', the file of each tensor",
@@ -69,7 +80,7 @@ def check_there(files: WeightFiles, span: Span | None) -> None:
 def read_files(files: WeightFiles, span: Span | None) -> dict[str, Tensor]:
     """The tensors of the file, or of all shards: those that the index places in each.
 
-    Raises: GraphError with `unreadable-weights`.
+    Raises: GraphError with `unreadable-weights`, for shards that are missing by their names.
     """
     from fusionkit.pretrained.tensor_files import read_tensors
 

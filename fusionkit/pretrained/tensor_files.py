@@ -15,6 +15,7 @@ from fusionkit.errors import Diagnostic, GraphError, Span
 from fusionkit.files import check_regular
 
 _SHOWN = 4
+_FIX = "use weights of the same component with the same options; 'path#prefix' selects a part of a file"
 _STATES = ("state_dict", "model_state", "model_state_dict", "model")
 """Keys under which checkpoints store the tensors of a network."""
 
@@ -52,7 +53,8 @@ def _unreadable(path: Path, span: Span | None, why: str, fix: str) -> GraphError
     return GraphError(Diagnostic("unreadable-weights", f"cannot read the weights {str(path)!r}", span, why, fix))
 
 
-def load_into(module: nn.Module, tensors: Mapping[str, Tensor], owner: str, span: Span | None = None) -> None:
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], owner: str, span: Span | None = None,
+              fix: str = _FIX) -> None:
     """Set every tensor of a module, exactly.
 
     Raises: GraphError with `wrong-weights` if a name is missing or unexpected, a size differs, or the numbers are
@@ -73,8 +75,7 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], owner: str, span
                ("of another kind of number:", kinds), ("NaN or infinite:", infinite)) if names]
     if faults:
         raise GraphError(Diagnostic("wrong-weights", f"the weights do not fit {owner}", span, why="; ".join(faults),
-                                    fix="use weights of the same component with the same options; "
-                                        "'path#prefix' selects a part of a file"))
+                                    fix=fix))
     module.load_state_dict(dict(tensors))
 
 

@@ -235,7 +235,9 @@ def _spread(ends: Sequence[tuple[float, ...]], count: int) -> list[tuple[float, 
 def _per_case(way: object, mask: str | None) -> str:
     if way is None or way == "none" or isinstance(way, MeanAndSd):
         return "none"
-    return str(way) if way != "zscore" or mask == "all" else "zscore_foreground"
+    if way != "zscore" or mask == "all":
+        return str(way)
+    return "zscore_foreground" if mask == "above_zero" else f"zscore of other voxels (mask: {mask or 'not given'})"
 
 
 def _numbers(part: str, wanted: Sequence[float], met: Sequence[float]) -> _Point:

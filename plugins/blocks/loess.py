@@ -70,7 +70,8 @@ class _Windows:
         inside = np.minimum(inside, 1.0)
         rest = 1 - inside * inside * inside
         kernel = weights * (rest * rest * rest)
-        kernel /= kernel.sum(axis=1, keepdims=True)
+        total = kernel.sum(axis=1, keepdims=True)
+        kernel = np.divide(kernel, total, out=np.full_like(kernel, np.nan), where=total > 0)
         middle = (kernel * self.apart).sum(axis=1, keepdims=True)
         beside = self.apart - middle
         spread = (kernel * beside * beside).sum(axis=1, keepdims=True)

@@ -49,7 +49,8 @@ class MonaiConfig(Config):
     mlp: float | None = Field(None, gt=0, le=64, description="swin, vit: width inside an MLP, as a multiple of the "
                                                              "tokens' width; 4.")
     norm: Literal["batch", "instance"] | None = Field(None, description="segres_encoder: its norms; batch.")
-    patch: Counts | None = Field(None, description="vit: side of a patch, one number or one for each axis; 16.")
+    patch: Counts | None = Field(None, description=(
+        "vit: side of a patch, a list of one number or of one for each axis; [16]."))
     class_token: bool | None = Field(None, description="vit: whether there is a class token before the patches; false.")
     pool: Literal["mean", "cls"] = Field(
         "mean", description="With 'features: pooled': mean, of the last map; cls, the class token of vit.")

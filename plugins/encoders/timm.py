@@ -6,10 +6,13 @@ Source: Wightman 2019, PyTorch Image Models, doi:10.5281/zenodo.4414861; each mo
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from fusionkit_plugins.blocks.timm_folder import classes, described, of_trunk, refuse_unknown, with_first_layers
@@ -175,6 +178,8 @@ def _create(config: TimmConfig, shape: TensorShape) -> Any:
     options = {**arguments, "drop_rate": config.drop_rate or None, "drop_path_rate": config.drop_path_rate or None,
                "num_classes": 0, "in_chans": shape.width}
     try:
+        if pretrained:
+            check_reached(published)
         return timm.create_model(name, pretrained=pretrained, **options)
     except OSError as error:
         if not pretrained:
@@ -192,7 +197,8 @@ def _check_patches(network: Any, config: TimmConfig, shape: TensorShape) -> None
     if getattr(embedding, "dynamic_img_pad", True):
         return  # it pads, or has no patches of this kind
     pairs = list(zip(shape.spatial, embedding.patch_size, strict=True))
-    if any(size < side or (size % side and not embedding.strict_img_size) for size, side in pairs):
+    # Of a size that it was built for, too, its first convolution leaves out the edge.
+    if any(size % side for size, side in pairs):
         raise ComponentError(f"{config.model!r} cannot divide an image of {_sizes(shape)} into patches of "
                              f"{' x '.join(str(side) for _, side in pairs)}",
                              fix="resample or crop the image to a multiple of the patch, or choose another model")
@@ -207,6 +213,7 @@ def check_name(model: str) -> None:
         near = get_close_matches(architecture, timm.list_models(), n=3)
         raise ComponentError(f"timm {timm.__version__} has no model {model!r}",
                              fix=f"did you mean {' or '.join(map(repr, near))}?" if near else
+                                 "download its files and write 'model: local, folder: FOLDER'" if "/" in model else
                                  "timm.list_models() gives the names")
     tagged = timm.list_models(f"{architecture}.*", pretrained=True)
     if model != architecture and model not in tagged:
@@ -214,12 +221,33 @@ def check_name(model: str) -> None:
                              fix=f"choose one of {', '.join(tagged)}" if tagged else f"write {architecture!r}")
 
 
+def _page(published: Any) -> str:
+    page: str = (published.hf_hub_id or "timm/").rstrip("/")
+    return page if "/" in page else f"{page}/{published.architecture}.{published.tag}"
+
+
+def check_reached(published: Any) -> None:
+    """Refuse to fetch without network, where the hub's client tries for a minute and prints every failure.
+
+    Raises: OSError if the weights are not at hand and the name of the hub cannot be looked up.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if constants.HF_HUB_OFFLINE or getproxies() or isinstance(
+            try_to_load_from_cache(_page(published), "model.safetensors"), str):
+        return
+    host = urlsplit(constants.ENDPOINT).hostname
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        raise OSError(f"the name {host} cannot be looked up, as without network") from error
+
+
 def no_weights(model: str, published: Any, error: OSError) -> ComponentError:
     """The error if published weights cannot be fetched."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    page = (published.hf_hub_id or "timm/").rstrip("/")
-    page = page if "/" in page else f"{page}/{published.architecture}.{published.tag}"
+    page = _page(published)
     return ComponentError(
         f"the published weights of {model!r} are not available",
         why=f"they are not in {HF_HUB_CACHE} and could not be downloaded: {str(error).partition('. ')[0]}",

@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from fusionkit_plugins.encoders.timm import DropPathRate, Pretrained, channel_statistics, check_name, no_weights
+from fusionkit_plugins.encoders.timm import (
+    DropPathRate,
+    Pretrained,
+    channel_statistics,
+    check_name,
+    check_reached,
+    no_weights,
+)
 from pydantic import Field, NonNegativeInt
 from torch import Tensor, nn
 
@@ -97,6 +104,8 @@ def _network(config: TimmStagesConfig, shape: TensorShape) -> Any:
     options = {"drop_path_rate": config.drop_path_rate} if config.drop_path_rate else {}
     channels = {} if config.stage else {"in_chans": shape.width}
     try:
+        if pretrained:
+            check_reached(published)
         network = timm.create_model(config.model, pretrained=pretrained, features_only=True, **channels, **options)
     except OSError as error:
         if not pretrained:

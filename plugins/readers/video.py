@@ -97,7 +97,7 @@ def examine(path: Path, options: VideoOptions) -> tuple[NDArray[np.float32], Fac
                                 "name the file of the pictures")
             stored, times, remarks = _decoded(container, container.streams.video[0], options.every)
     except av.FFmpegError as problem:
-        raise ReadError("broken-video", "the video cannot be decoded", str(problem), _AGAIN) from None
+        raise ReadError("broken-video", "the video cannot be decoded", problem.strerror or None, _AGAIN) from None
     array = np.ascontiguousarray(np.stack(stored).astype(np.float32).transpose(3, 0, 1, 2))
     if options.window is None:
         array /= np.float32(255)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_study import DATA, GRAPH, write_study
+from small_study import DATA, GRAPH, read_table, write_study
 
 import fusionkit
 from fusionkit.cli.parser import main
-from fusionkit.comparison import shared_training, tables
+from fusionkit.comparison import feature_cache, shared_training, tables
+from fusionkit.comparison.feature_cache import Source
 from fusionkit.interface import compare
 from fusionkit.network.weights import read_tensors
 from fusionkit.syntax.reader import read
@@ -157,6 +158,23 @@ def test_each_fold_starts_from_the_weights_of_its_own_stage(tmp_path: Path) -> N
             assert all(torch.equal(own[name], value) for name, value in wanted.items())
 
 
+def test_features_of_all_folds_are_held_against_those_of_eight_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    cases: dict[str, list[int]] = {"kept": [], "again": []}
+    for module, name in ((feature_cache, "kept"), (shared_training, "again")):
+        def counting(source: Source, names: Collection[str], places: Sequence[int], found: list[int] = cases[name],
+                     call: Callable[..., dict[str, torch.Tensor]] = module.results_of) -> dict[str, torch.Tensor]:
+            found.append(len(places))
+            return call(source, names, places)
+        monkeypatch.setattr(module, "results_of", counting)
+    study_of(tmp_path)
+    assert compared(tmp_path, "features", "--reuse", "features", "--folds", "3", "--epochs", "1", "--no-baselines") == 0
+    # Once for each fold: tables are standardised by the training cases of each.
+    assert sum(cases["kept"]) == 3 * len(read_table(tmp_path / "cases.csv"))
+    assert cases["again"] == [4, 4], "of the first fold, in training and in evaluation"
+    assert "; those of 8 cases were computed again in batches, and " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("more", [  # ten networks are trained for each: the quick tier has one
     pytest.param(["--folds", "3", "--patience", "2", "--hold-out", "0.2"], id="folds and early stopping",
                  marks=pytest.mark.slow),
@@ -187,7 +205,7 @@ def test_features_that_differ_in_their_last_bits_are_not_used_unasked(tmp_path: 
     assert taken(tmp_path / "auto") == ["batches"], "kept when nothing is left to train"
     assert compared(tmp_path, "features", "--no-baselines", "--reuse", "features") == 0
     told = capsys.readouterr().out
-    assert "they differ from those of a batch by 3.0e-07 of the largest" in told
+    assert "and differ by 3.0e-07 of the largest" in told
     assert "once for all epochs" in told
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pickle
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.network.build import build_plan, plan
 from fusionkit.network.weights import load_into, read_tensors, save_weights
+from fusionkit.planning.weights_used import weights_used
 
 
 def layer() -> nn.Linear:
@@ -129,6 +132,37 @@ nodes:
 def start(folder: Path, weights: str) -> nn.Module:
     (folder / "graph.yaml").write_text(GRAPH.format(weights))
     return build_plan(plan(folder / "graph.yaml", measured=False)).table
+
+
+def test_a_node_starts_from_the_shards_of_an_index(tmp_path: Path):
+    (tmp_path / "graphs").mkdir()
+    folder, index = tmp_path / "graphs" / "big", "m.safetensors.index.json"
+    folder.mkdir()
+    wanted = {"a.layers.0.weight": torch.randn(3, 7), "a.layers.0.bias": torch.randn(3)}
+    for number, (name, value) in enumerate(wanted.items()):
+        save_file({name: value}, folder / f"m-{number}.safetensors")
+    placed = {name: f"m-{number}.safetensors" for number, name in enumerate(wanted)}
+    (folder / index).write_text(json.dumps({"weight_map": placed}))
+    assert torch.equal(start(tmp_path / "graphs", f"big/{index}#a").layers[0].bias, wanted["a.layers.0.bias"])
+    (used,) = weights_used(plan(tmp_path / "graphs" / "graph.yaml", measured=False))
+    content = b"".join((folder / name).read_bytes() for name in placed.values())
+    assert used.as_json()["sha256"] == hashlib.sha256(content).hexdigest()
+    (folder / "m-1.safetensors").rename(tmp_path / "m-1.safetensors")
+    with pytest.raises(GraphError, match=r"graph\.yaml:5:3: .*lacks 1 of 2 shards: m-1\.safetensors"):
+        start(tmp_path / "graphs", f"big/{index}#a")
+    (folder / "m-1.safetensors").symlink_to(tmp_path / "m-1.safetensors")
+    with pytest.raises(GraphError, match="outside-folder"):
+        start(tmp_path / "graphs", f"big/{index}#a")
+    (folder / "m.bin.index.json").write_text("{}")
+    with pytest.raises(GraphError, match=r"it is no index of \.safetensors files"):
+        start(tmp_path / "graphs", "big/m.bin.index.json#a")
+
+
+def test_a_link_to_a_file_without_suffix_is_read_as_a_hub_caches_it(tmp_path: Path):
+    wanted = {"layers.0.weight": torch.randn(3, 7), "layers.0.bias": torch.randn(3)}
+    save_file(wanted, tmp_path / "blob")
+    (tmp_path / "w.safetensors").symlink_to(tmp_path / "blob")
+    assert torch.equal(start(tmp_path, "w.safetensors").layers[0].weight, wanted["layers.0.weight"])
 
 
 def test_a_node_starts_from_a_file(tmp_path: Path):

@@ -101,9 +101,12 @@ def test_what_the_data_file_leaves_open_is_told_as_not_checked(study: Path) -> N
 
 
 def test_statistics_of_each_case_have_no_fixed_range(study: Path) -> None:
-    read = READ.replace("window: [-1000, 400], normalise: {mean: 0.5, sd: 0.25}", "normalise: zscore, mask: nonzero")
-    found = findings(study, read=read, per_case="zscore_foreground", window=None, scale=None, mean=None, std=None)
-    assert found == []
+    read = READ.replace("window: [-1000, 400], normalise: {mean: 0.5, sd: 0.25}", "normalise: zscore, mask: above_zero")
+    asked = {"per_case": "zscore_foreground", "window": None, "scale": None, "mean": None, "std": None}
+    assert findings(study, read=read, **asked) == []
+    # In Hounsfield units all but a few voxels are not 0, and few are above it.
+    found, = findings(study, read=read.replace("above_zero", "nonzero"), **asked)
+    assert "per_case zscore of other voxels (mask: nonzero); " in found.message
 
 
 def test_network_and_pooling_are_compared_with_the_node(study: Path) -> None:

@@ -52,23 +52,30 @@ def run(args: Namespace, console: Console) -> int:
     model = build_plan(plan(args.graph, sets=args.sets, registry=registry, measured=False), args.seed)
     tensors = arranged(parts_of(model, args.release), tensors) if from_keras else tensors
     conversion = convert(model, tensors, args.release)
-    _show(conversion, output, console)
+    _show(conversion, _beside(args.graph, output), console)
     refused = refusal(conversion, model.plan.name, args.partial)
     if refused:
         raise GraphError(refused)
     save_tensors(conversion.tensors, output)
-    console.line(f"written to {output}; a node starts from it with `weights: {output.name}#NODE`")
+    console.line(f"written to {output}; a node starts from it with `weights: {_beside(args.graph, output)}#NODE`")
     console.data(_as_json(conversion, output))
     return 0
 
 
-def _show(conversion: Conversion, output: Path, console: Console) -> None:
+def _beside(graph: str, output: Path) -> str:
+    """The file as a graph beside this one names it; its bare name where it is elsewhere."""
+    folder = Path(graph).parent.resolve()
+    placed = output.resolve()
+    return placed.relative_to(folder).as_posix() if placed.is_relative_to(folder) else output.name
+
+
+def _show(conversion: Conversion, written: str, console: Console) -> None:
     report = conversion.report
     rows = []
     for node in conversion.covered:
         used = sum(name.partition(".")[0] == node for name in report.used)
         missing = sum(name.partition(".")[0] == node for name in report.missing)
-        rows.append([node, str(used), str(missing), f"{output.name}#{node}"])
+        rows.append([node, str(used), str(missing), f"{written}#{node}"])
     console.table(["node", "used", "missing", "weights"], rows, right=(1, 2))
     console.line()
     read = len(set(report.used.values()))

@@ -105,8 +105,8 @@ def test_the_rule_takes_images_alone() -> None:
 
 @pytest.mark.parametrize(("options", "message", "fix"), [
     ({"model": "resnet81"}, "has no model 'resnet81'", "'resnet18'"),
-    ({"model": "hf-hub:someone/model"}, "has no model", "names"),
-    ({"model": "local-dir:/tmp"}, "has no model", "names"),
+    ({"model": "hf-hub:someone/model"}, "has no model", "folder: FOLDER"),
+    ({"model": "local-dir:/tmp"}, "has no model", "folder: FOLDER"),
     ({"model": "resnet18.mine"}, "has no weights 'resnet18.mine'", "resnet18.a1_in1k"),
     ({"model": "test_mambaout", "pretrained": True}, "no published weights", "remove 'pretrained'"),
     ({"features": "taps", "taps": [0, 5]}, "the depths 0 to 4", "choose depths"),

@@ -252,6 +252,15 @@ def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> 
         fusionkit.build(graph(tmp_path / "graphs"))
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_size_that_patches_do_not_divide_is_refused(tmp_path: Path, dynamic: bool) -> None:
+    """The network would leave out the edge without a word."""
+    place = folder_of(tmp_path, {"dynamic_img_size": dynamic})
+    make(place, size=35)
+    with pytest.raises(ComponentError, match="cannot divide an image of 3 x 31 x 31 into patches of 7 x 7"):
+        make(place, size=31)
+
+
 def test_a_pickled_file_is_not_read(tmp_path: Path) -> None:
     place = folder_of(tmp_path / "uni")
     (place / "model.safetensors").rename(place / "pytorch_model.bin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def test_without_network_the_message_says_how_to_put_a_file_in_place(cache: Path
     for part in ("hf download timm/test_resnet.r160_in1k", "models--timm--test_resnet.r160_in1k",
                  "https://huggingface.co/timm/test_resnet.r160_in1k", "weights: model.safetensors"):
         assert part in (error.fix or "")
+
+
+def test_a_hub_whose_name_is_not_known_is_not_asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("fusionkit_plugins.encoders.timm.getproxies", dict)
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    monkeypatch.setattr("timm.create_model", lambda *_, **__: pytest.fail("timm was asked for weights"))
+    with pytest.raises(ComponentError) as caught:
+        make(pretrained=True)
+    assert "cannot be looked up, as without network" in (caught.value.why or "")
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
