@@ -101,4 +101,16 @@ def without_plots() -> Iterator[None]:
     """For modules that import it: the plots of an evaluation have tests of their own and take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fusionkit.evaluation.report_files.draw_figures", lambda report, folder: [])
+        without_curves(patch)
         yield
+
+
+def without_curves(patch: pytest.MonkeyPatch) -> None:
+    """Empty pictures in place of the ranks over folds and the learning curves of a comparison, for its report."""
+    def orders(folder: Path, found: Mapping[str, object]) -> None:
+        for head in found:
+            (folder / f"{head}-order.svg").write_text("<svg/>")
+
+    patch.setattr("fusionkit.interface.compare.draw_orders", orders)
+    patch.setattr("fusionkit.interface.compare.draw_learning",
+                  lambda folder, found: (folder / "learning-curves.svg").write_text("<svg/>"))

@@ -41,7 +41,7 @@ FLOOR = {package: floor for floor, packages in FLOORS.items() for package in pac
 PLUGINS_READ = {"arrays", "components", "layers", "pretrained", "shapes", "exports"}  # what `api` opens to plugins
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name
 LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "optuna", "pyarrow", "pydicom", "python_calamine",
-        "rich", "sklearn", "timm", "tokenizers", "torchmetrics", "transformers"}
+        "rich", "sklearn", "submitit", "timm", "tokenizers", "torchmetrics", "transformers"}
 VAGUE = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 SOURCES = sorted(CORE.rglob("*.py"))
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.arrays import Floats
-from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit, joined
+from fusionkit.comparison.outcomes import HeadOutputs, RepeatOutputs, joined
+from fusionkit.comparison.train import Unit
 from fusionkit.data.loading import Cohort
 from fusionkit.data.readers import columns
 from fusionkit.planning.plan import PlannedHead

@@ -27,6 +27,7 @@ from fusionkit.network.absence import tokens_valid
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
+from fusionkit.runs.lock import LOCK, waited_for
 from fusionkit.shapes.layouts import MaskedTokens, TokenAxis, counted, names_of
 from fusionkit.training.checkpoint import digest
 from fusionkit.training.objective import presence
@@ -119,9 +120,11 @@ def compute(source: Source, names: Sequence[str], folder: Path, progress: Progre
     be stored exactly: outputs that are not float32, or not contiguous.
     """
     places = {name: folder / f"{_key(source, name)}.npy" for name in names}
-    missing = [name for name in names if not places[name].is_file()]
-    if missing and not _fill(source, missing, places, progress):
-        return None
+    if any(not place.is_file() for place in places.values()):
+        with waited_for(folder / LOCK):  # another job may be computing the same
+            missing = [name for name in names if not places[name].is_file()]
+            if missing and not _fill(source, missing, places, progress):
+                return None
     arrays: dict[str, NDArray[np.float32] | Ragged] = {}
     for name, place in places.items():
         array, starts = np.load(place, mmap_mode="r", allow_pickle=False), _starts(source, name)

@@ -8,6 +8,11 @@ from html import escape
 from pathlib import Path
 
 from fusionkit import __version__
+from fusionkit.comparison.learning import STEM as CURVES
+from fusionkit.comparison.learning import learning_table, learning_texts
+from fusionkit.comparison.missing_plot import missing_stem
+from fusionkit.comparison.missing_rates import missing_table, missing_texts
+from fusionkit.comparison.order_plot import order_stem
 from fusionkit.comparison.outlook import (
     declared_texts,
     outlook_table,
@@ -16,6 +21,7 @@ from fusionkit.comparison.outlook import (
     tuning_table,
     tuning_texts,
 )
+from fusionkit.comparison.rank_order import order_table, order_texts
 from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
 from fusionkit.comparison.tables import (
@@ -44,7 +50,7 @@ def as_html(compared: ComparisonResult, folder: Path) -> str:
         f"<h1>{escape(name)}: {len(comparison.candidates)} networks compared at node {escape(comparison.node)}</h1>",
         f'<p class="quiet">{escape(_versions(compared))}</p>',
         *(part for ranking in compared.rankings for part in _head(compared, ranking, folder)),
-        *_declared(compared), *_tuned(compared),
+        *_learning(compared, folder), *_accounts(compared), *_declared(compared), *_tuned(compared),
         "<h2>How to read it</h2>", bullets(_reading(compared)),
         "<h2>What it does not show</h2>", bullets(_cautions(compared)),
         *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
@@ -76,7 +82,44 @@ def _head(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> lis
     return [f"<h2>{escape(summary(compared, ranking))}</h2>",
             *(f"<p><strong>{escape(text)}</strong></p>" for text in verdicts(ranking)),
             table_of_rows(names, rows, numbers),
-            picture(folder / f"{stem_of(ranking.head.name)}.svg", label), *_outlook(ranking)]
+            picture(folder / f"{stem_of(ranking.head.name)}.svg", label), *_outlook(ranking),
+            *_order(compared, ranking, folder), *_absent(compared, ranking, folder)]
+
+
+def _order(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> list[str]:
+    order = compared.orders.get(ranking.head.name)
+    if order is None:
+        return []
+    names, rows = order_table(order)
+    return ["<h3>Ranks over the folds, and which networks are not shown to differ</h3>",
+            plain_table(["network", *names[1:]], rows, (1,), "small"),
+            picture(folder / f"{order_stem(ranking.head.name)}.svg", "the mean rank of every network"),
+            bullets(order_texts(order))]
+
+
+def _learning(compared: ComparisonResult, folder: Path) -> list[str]:
+    if not compared.learned:
+        return []
+    names, rows = learning_table(compared.learned)
+    return ["<h2>Learning curves</h2>", plain_table(["network", *names[1:]], rows, (1, 2, 3, 4), "small"),
+            picture(folder / f"{CURVES}.svg", "the losses of every network by epoch"),
+            bullets(learning_texts(compared.learned))]
+
+
+def _absent(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> list[str]:
+    found = compared.absent.get(ranking.head.name)
+    if not found:
+        return []
+    names, rows = missing_table(found)
+    return ["<h3>Without some of the inputs</h3>",
+            plain_table(["network", *names[1:]], rows, range(1, len(names)), "small"),
+            picture(folder / f"{missing_stem(ranking.head.name)}.svg", "the metric over the rate of absent inputs"),
+            bullets(missing_texts(compared.absent_left_out, compared.comparison.settings.modality_dropout))]
+
+
+def _accounts(compared: ComparisonResult) -> list[str]:
+    texts = compared.accounts
+    return ["<h2>Time: what was expected, and what was run</h2>", bullets(texts)] if texts else []
 
 
 def _declared(compared: ComparisonResult) -> list[str]:

@@ -35,7 +35,7 @@ def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int, see
     its result is known.
     Raises: DataError with `folder-not-empty`, or `comparison-differs`, every difference.
     """
-    now = {**_identity(comparison, repeats, seeds), "tuning": asdict(tuning) if tuning else None}
+    now = _identity(comparison, repeats, seeds, tuning)
     path = folder / IDENTITY
     if not path.is_file():
         if folder.exists() and (not folder.is_dir() or holds_other_files(folder)):
@@ -43,13 +43,28 @@ def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int, see
                                        fix="give another -o"))
         write_json(path, now)
         return
+    before = _same(path, now)
+    write_json(path, {**now, "declared": before.get("declared", [])})
+
+
+def check_comparison(folder: Path, comparison: ComparisonPlan, repeats: int, seeds: int, tuning: Tuning | None) -> None:
+    """Check that a folder belongs to this comparison, as another process has claimed it.
+
+    Raises: DataError with `comparison-differs`, every difference: a file may have changed since.
+    """
+    _same(folder / IDENTITY, _identity(comparison, repeats, seeds, tuning))
+
+
+def _same(path: Path, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a folder, which is of this comparison."""
     before = _read(path)
     differences = _differences(before, now)
     if differences:
-        raise DataError([Diagnostic("comparison-differs", f"{str(folder)!r} contains another comparison: {difference}",
+        raise DataError([Diagnostic("comparison-differs",
+                                    f"{str(path.parent)!r} contains another comparison: {difference}",
                                     fix="give another -o, or repeat the original command")
                          for difference in differences])
-    write_json(path, {**now, "declared": before.get("declared", [])})
+    return before
 
 
 def declare(
@@ -72,7 +87,7 @@ def declare(
     return (Claim(before[-1]["kind"], before[-1]["margin"]) if before else None), before
 
 
-def _identity(comparison: ComparisonPlan, repeats: int, seeds: int) -> dict[str, Any]:
+def _identity(comparison: ComparisonPlan, repeats: int, seeds: int, tuning: Tuning | None) -> dict[str, Any]:
     cohort = comparison.cohort
     rows = json.dumps([cohort.table.columns, cohort.table.rows], ensure_ascii=False)
     settings = comparison.settings.model_dump(mode="json", exclude={*RESUMABLE} - {"epochs", "patience"})
@@ -81,7 +96,7 @@ def _identity(comparison: ComparisonPlan, repeats: int, seeds: int) -> dict[str,
     plain: dict[str, Any] = json.loads(json.dumps({
         "fusionkit-comparison": 1, "node": comparison.node, "data": cohort.description.to_plain(),
         "cases": hashlib.sha256(rows.encode()).hexdigest(), "training": settings, "repeats": repeats, "seeds": seeds,
-        "networks": networks}, ensure_ascii=False))
+        "networks": networks, "tuning": asdict(tuning) if tuning else None}, ensure_ascii=False))
     return plain
 
 
@@ -102,7 +117,7 @@ def _read(path: Path) -> dict[str, Any]:
     return before
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The differences, as text."""
     found = [f"{words} {'was ' + repr(before.get(key)) + ' and is ' + repr(now[key]) if key == 'node' else 'differs'}"
              for key, words in _SAME.items() if before.get(key) != now[key]]

@@ -21,9 +21,14 @@ _LABELS = {"reference": "reference: the graph as written", "candidate": "candida
            "pretrained": "a pretrained model on the tables", "constant": "constant"}
 
 
+def plain_stem(head: str) -> str:
+    """The start of a file name for a head: head names come from a file, and must not lead out of the folder."""
+    return re.sub(r"[^\w-]+", "_", head)
+
+
 def stem_of(head: str) -> str:
-    """The file name of a head's plot: head names come from a file, and must not lead out of the folder."""
-    return re.sub(r"[^\w-]+", "_", head) + "-rank"
+    """The file name of a head's plot."""
+    return f"{plain_stem(head)}-rank"
 
 
 def draw_ranks(folder: Path, ranking: Sequence[HeadRanking]) -> list[Path]:
@@ -81,13 +86,14 @@ def _mark(axes: Axes, place: int, row: ScoreRow, value: float, *,
           interval: tuple[float | None, float | None], filled: bool = True) -> None:
     """A point with its interval; an open point is a difference that is not significant."""
     low, high = interval
-    colour, marker = _look(row.kind)
+    colour, marker = look_of(row.kind)
     bounds = [[max(value - (value if low is None else low), 0)], [max((value if high is None else high) - value, 0)]]
     axes.errorbar(value, place, xerr=bounds, fmt=marker, markersize=6, capsize=2.5, linewidth=1.3, color=colour,
                   markerfacecolor=colour if filled else "white", markeredgecolor=colour, markeredgewidth=1.2)
 
 
-def _look(kind: str) -> tuple[str, str]:
+def look_of(kind: str) -> tuple[str, str]:
+    """The colour and the marker of a kind of row."""
     from fusionkit.evaluation.plots.style import PALETTE
 
     return {"reference": (PALETTE[6], "D"), "candidate": (PALETTE[0], "o"), "single": (PALETTE[2], "s"),
@@ -99,6 +105,6 @@ def _legend(figure: Figure, rows: Sequence[ScoreRow]) -> None:
     from matplotlib.lines import Line2D
 
     kinds = [kind for kind in _LABELS if any(row.kind == kind for row in rows)]
-    handles = [Line2D([], [], color=_look(kind)[0], marker=_look(kind)[1], linestyle="none", label=_LABELS[kind])
+    handles = [Line2D([], [], color=look_of(kind)[0], marker=look_of(kind)[1], linestyle="none", label=_LABELS[kind])
                for kind in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds))

@@ -17,9 +17,10 @@ import numpy as np
 from fusionkit.arrays import Floats
 from fusionkit.comparison.claim import Claim
 from fusionkit.comparison.equivalence import Equivalence, equivalence, equivalence_of_resamples
+from fusionkit.comparison.outcomes import HeadOutputs, RepeatOutputs
 from fusionkit.comparison.significance import corrected_t
 from fusionkit.comparison.spread import Outlook, Spread, outlook_of, spread_of
-from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
+from fusionkit.comparison.train import Unit
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean

@@ -26,6 +26,7 @@ from fusionkit.network.model import FusionModel
 from fusionkit.progress import Progress
 from fusionkit.runs.hold_out import held_out_of
 from fusionkit.runs.job import Precomputed, Reporter, parts_of
+from fusionkit.runs.lock import waited_for
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.training.distributed import own_randomness, wants_cpu
 from fusionkit.training.lockstep import LockstepRun, SharedBatches, advance_all, begin
@@ -113,6 +114,19 @@ class SharedTrainer:
                 return {}
         return {each.name: division.given(each) for each in waiting}
 
+    def trained(self, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: RunPaths
+                ) -> Mapping[str, Precomputed]:
+        """What the runs of `place` are completed with whose networks another process has trained, by candidate."""
+        names = [each for each in self.comparison.candidates if self.shared[each.name] and each.name in place.runs]
+        if not names:
+            return {}
+        division = _Division(self, cohort, settings, fold, place)
+        own = settings.for_network(0, len(division.held_out.learned(division.training, 0)))
+        if division.network(own) is None:
+            return {}
+        division.prepare(own, lambda done, total: None)
+        return {each.name: division.given(each) for each in names}
+
     def report(self, text: str) -> None:
         """Print a line, once only."""
         if text not in self.reported:
@@ -124,7 +138,9 @@ class SharedTrainer:
         self.report(f"--reuse {self.reuse}: {way}; {why}")
         chosen, before = {"reuse": self.reuse, "taken": way, "why": why}, ways_taken(folder)
         if chosen not in before:
-            write_json(folder / SHARING, [*before, chosen])
+            with waited_for(folder / f"{SHARING}.lock"):
+                before = ways_taken(folder)
+                write_json(folder / SHARING, [*before, *([chosen] if chosen not in before else [])])
 
 
 def ways_taken(folder: Path) -> list[dict[str, Any]]:
@@ -155,21 +171,12 @@ class _Division:
     def train(self, waiting: Sequence[Candidate], settings: TrainingSettings, member: int, label: str) -> bool:
         """Train one network of each; False if their frozen nodes have different weights."""
         trainer, reporter = self.trainer, self.trainer.reporter
-        reference = trainer.comparison.reference
-        model, shared = build_plan(reference.plan, settings.seed, fold=self.fold), trainer.shared[reference.name]
-        if self.first is None:
-            # One network for all splits with the same frozen weights, or each would keep its own.
-            kept = trainer.first
-            if kept is None or not same_weights(kept, model, shared):
-                trainer.first, trainer.compared = model, Compared()
-            self.first = trainer.first
-        first = self.first
-        assert first is not None
-        if not same_weights(first, model, shared):
+        reference, first = trainer.comparison.reference, self.network(settings)
+        if first is None:
             return False
         models = {each.name: build_plan(each.plan, settings.seed, self._modules(each), self.fold) for each in waiting}
         with reporter.progress(f"{label}: features") as update:
-            self._prepare(settings, update)
+            self.prepare(settings, update)
         with Interruption() as interruption, own_randomness(settings):
             trainings = self._begun(waiting, models, settings, member, interruption)
             cached = "train" in self.known
@@ -190,6 +197,18 @@ class _Division:
                 for training in trainings:
                     training.close()
         return True
+
+    def network(self, settings: TrainingSettings) -> FusionModel | None:
+        """The network whose frozen nodes all share; None where those of the reference have other weights."""
+        trainer, reference = self.trainer, self.trainer.comparison.reference
+        model, shared = build_plan(reference.plan, settings.seed, fold=self.fold), trainer.shared[reference.name]
+        if self.first is None:
+            # One network for all splits with the same frozen weights, or each would keep its own.
+            kept = trainer.first
+            if kept is None or not same_weights(kept, model, shared):
+                kept, trainer.compared = model, Compared()
+            self.first = trainer.first = kept
+        return self.first if same_weights(self.first, model, shared) else None
 
     def _begun(self, waiting: Sequence[Candidate], models: Mapping[str, FusionModel], settings: TrainingSettings,
                member: int, interruption: Interruption) -> list[TrainingRun]:
@@ -236,7 +255,7 @@ class _Division:
     def _dataset(self, rows: Sequence[int], cohort: Cohort) -> CaseDataset:
         return cohort.dataset(rows, self.preprocessing, cache_for(self.place.data))
 
-    def _prepare(self, settings: TrainingSettings, update: Progress) -> None:
+    def prepare(self, settings: TrainingSettings, update: Progress) -> None:
         """Compute the frozen nodes: for all cases, or else for those that are in the same batches every time."""
         if self.known:
             return

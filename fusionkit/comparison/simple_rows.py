@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from fusionkit.comparison import baselines
+from fusionkit.comparison.outcomes import HeadOutputs, RepeatOutputs, joined
 from fusionkit.comparison.splits import narrowed
-from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit, joined
+from fusionkit.comparison.train import Unit
 from fusionkit.data.loading import Cohort
 from fusionkit.planning.plan import PlannedHead
 

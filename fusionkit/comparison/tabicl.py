@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.comparison.baselines import fit_baselines, missing_reason, tables_of, width_of
-from fusionkit.comparison.train import RepeatOutputs, Unit
+from fusionkit.comparison.outcomes import RepeatOutputs
+from fusionkit.comparison.train import Unit
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.files import check_regular, sha256_of

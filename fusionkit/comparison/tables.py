@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.comparison.candidates import ComparisonPlan
+from fusionkit.comparison.learning import Learned
+from fusionkit.comparison.missing_rates import AtRate, missing_json
+from fusionkit.comparison.outcomes import RepeatOutputs
 from fusionkit.comparison.outlook import claim_verdicts, shown
+from fusionkit.comparison.rank_order import RankOrder
 from fusionkit.comparison.scoring import HeadRanking, Paired, ScoreRow
-from fusionkit.comparison.train import RepeatOutputs, Unit
+from fusionkit.comparison.train import Unit
 from fusionkit.evaluation.differences import Difference
 from fusionkit.evaluation.formatting import figures, short
 from fusionkit.files import csv_text, write_json, write_text
@@ -30,7 +34,10 @@ class ComparisonResult:
     units; `sharing` is how networks shared frozen nodes, from `shared_training.ways_taken`; `marks` says of networks
     that they were not trained to an end; with `seeds` above 1 the repeats of `units` are seeds on one division.
     `declared` is what was to be shown, as the manifest has it, the last of them in force; `tuned` is what was chosen
-    for each network in every fold.
+    for each network in every fold. `accounts` says what was expected and run, and what was not for want of time, and
+    `accounts_json` as plain data. `absent` has each head's ranking without some inputs, by rate, and `absent_left_out`
+    the networks that cannot be measured so. `orders` ranks all networks of a head over the folds, where there are
+    several; `learned` is how each candidate was trained.
     """
 
     comparison: ComparisonPlan
@@ -43,6 +50,12 @@ class ComparisonResult:
     seeds: int = 1
     declared: Sequence[Mapping[str, Any]] = ()
     tuned: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    accounts: Sequence[str] = ()
+    accounts_json: Mapping[str, Any] | None = None
+    absent: Mapping[str, Sequence[AtRate]] = field(default_factory=dict)
+    absent_left_out: Mapping[str, str] = field(default_factory=dict)
+    orders: Mapping[str, RankOrder] = field(default_factory=dict)
+    learned: Mapping[str, Learned] = field(default_factory=dict)
 
     def cost(self, name: str) -> Cost | None:
         """The cost of a network; None for one without a plan."""
@@ -199,6 +212,9 @@ def as_json(compared: ComparisonResult, about: Mapping[str, Any]) -> dict[str, A
             "heads": {ranking.head.name: _head_json(compared, ranking) for ranking in compared.rankings},
             "left_out": dict(compared.left_out), "notes": list(compared.comparison.notes),
             "sharing": list(compared.sharing), "seeds": compared.seeds, "declared": list(compared.declared),
+            "training": {name: each.to_json() for name, each in compared.learned.items()},
+            **({"missing": missing_json(compared.absent, compared.absent_left_out)} if compared.absent else {}),
+            **({"time": compared.accounts_json} if compared.accounts_json else {}),
             "tuning": {name: list(records) for name, records in compared.tuned.items()}}
 
 
@@ -206,6 +222,7 @@ def _head_json(compared: ComparisonResult, ranking: HeadRanking) -> dict[str, An
     return {"metric": ranking.metric, "lower_is_better": ranking.lower_is_better, "cases": ranking.cases,
             "patients": ranking.patients, "test": ranking.test, "simultaneous_intervals": False,
             "claim": asdict(ranking.claim) if ranking.claim else None,
+            **({"order": compared.orders[ranking.head.name].to_json()} if ranking.head.name in compared.orders else {}),
             "rows": [_row_json(compared, ranking, row) for row in ranking.rows]}
 
 

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args
 
 from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
-from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
+from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.claim import Claim, check_unit, claim_of
+from fusionkit.comparison.forecast import Forecast, forecast, is_worth_it
 from fusionkit.comparison.html_report import as_html
+from fusionkit.comparison.jobs.array import check_launcher
+from fusionkit.comparison.jobs.budget import check_fits, rule_of, seconds_of_budget
+from fusionkit.comparison.jobs.launch import check_jobs
+from fusionkit.comparison.jobs.request import ComparisonRequest
+from fusionkit.comparison.jobs.run import Accounts, JobLimits, refuse_other_jobs, train_in_units
+from fusionkit.comparison.learning import draw_learning, learned_by
 from fusionkit.comparison.manifest import claim_comparison, declare
+from fusionkit.comparison.missing_plot import draw_missing
+from fusionkit.comparison.missing_rates import AtRate, MissingInputs, rates_of
+from fusionkit.comparison.order_plot import draw_orders
+from fusionkit.comparison.outcomes import RepeatOutputs
+from fusionkit.comparison.rank_order import rank_order
 from fusionkit.comparison.rank_plot import draw_ranks
 from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidates
-from fusionkit.comparison.shared_training import Reuse, ways_taken
+from fusionkit.comparison.shared_training import Reuse, SharedTrainer, ways_taken
 from fusionkit.comparison.simple_rows import CONSTANT, without_networks
-from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tables import ComparisonResult
-from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, finished, train_all, tuning_records, units_of
+from fusionkit.comparison.train import RUNS, Unit, finished, train_all, tuning_records, units_of
 from fusionkit.comparison.tuning import Tuner, tuning_of
 from fusionkit.components.component import Component
+from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.files import write_text
@@ -39,6 +52,7 @@ from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.training_mark import training_mark
 
 MOST_REPEATS = 1000
+Launcher = Literal["processes", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,11 @@ def compare(
     inner: str = "holdout",
     metric: str | None = None,
     reuse: Reuse = "auto",
+    jobs: int = 1,
+    launcher: Launcher = "processes",
+    launcher_options: Sequence[str] = (),
+    budget: str | None = None,
+    missing_rates: str | None = None,
     baselines: bool = True,
     tabicl: str | Path | None = None,
     memory: int = pretrained.MEMORY,
@@ -106,24 +125,38 @@ def compare(
     The options are those of `fusionkit compare`, whose `--with` is `candidates` here, as in
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
-    `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `quiet`
-    hides notes and progress; `console` is where they are shown. Repeating the call resumes from the folder.
+    `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `jobs`
+    above 1 trains in as many processes, or in an array job with `launcher="slurm"`; `budget` is a time such as "8h",
+    within which whole folds are run. At `missing_rates`, such as "0,0.2,0.5", inputs of test cases are left out at
+    random. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from the
+    folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, seeds, reuse)
-    asked, tuning = claim_of(margin, claim), tuning_of(tune, inner)
+    check_jobs(jobs)
+    if launcher not in get_args(Launcher):
+        raise UserError(Diagnostic("bad-argument", f"--launcher cannot be {launcher!r}",
+                                   fix=f"choose one of {', '.join(get_args(Launcher))}"))
+    if (jobs > 1 or launcher == "slurm") and components:
+        raise UserError(Diagnostic("bad-argument", "jobs do not know components that are given as objects",
+                                   why="they are other processes",
+                                   fix="give the file of the components: plugins=[...]"))
+    array = check_launcher(launcher_options) if launcher == "slurm" else None
+    limits = JobLimits(jobs, seconds_of_budget(budget), array=array)
+    asked, tuning, rates = claim_of(margin, claim), tuning_of(tune, inner), rates_of(missing_rates)
     weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
-    given = {name: value for name, value in settings.items() if value is not None}
-    registry = discover(components=components, files=[str(file) for file in plugins])
+    request = ComparisonRequest(
+        graph if isinstance(graph, Mapping) else str(graph), str(data), node, candidates, folds, repeats, seeds, tuning,
+        reuse, baselines, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
+        {name: value for name, value in settings.items() if value is not None})
+    registry = discover(components=components, files=list(request.plugins))
     with console.progress("reading") as update:
-        comparison = plan_comparison(
-            graph, str(data), sets, node, candidates, singles=baselines, folds=folds, flags=given, progress=update,
-            data_roots=data_roots, registry=registry)
+        comparison = request.plan(registry, update)
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, metric, registry)
     check_unit(asked, metrics)
-    cohorts = repeated(comparison.cohort, repeats, seeds)
+    cohorts = request.cohorts(comparison)
     units = units_of(comparison, cohorts)
     if weights:
         pretrained.check_memory(comparison.cohort, units, memory)
@@ -143,7 +176,17 @@ def compare(
                          f"{len(units)} splits, on {tuning.text}: "
                          f"{tuning.trainings * len(units) * len(comparison.candidates):,} trainings, and one more each "
                          "with what is chosen")
-        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse, tuner=tuner)
+        if not limits.in_units:
+            refuse_other_jobs(folder)
+        expected = _forecast(request, comparison, cohorts[0], units, limits, begun=(folder / RUNS).exists(),
+                             console=console)
+        ran = train_in_units(request, comparison, cohorts, folder, console, limits=limits, tuner=tuner,
+                             expected=expected) if limits.in_units else None
+        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse, tuner=tuner,
+                            given_up=ran.failed if ran else None, folds=ran.folds if ran else None)
+        splits = units
+        if ran:
+            units, cohorts = ran.units(splits), cohorts[: len(ran.folds)]
         fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if baselines else ({}, []))
         read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)
         missing += unread
@@ -152,16 +195,43 @@ def compare(
             console.line(f"{name} is left out: {why}")
         outcomes = {**trained.outcomes, **fitted, **read}
         ranked = _ranked(comparison, metrics, outcomes, units, claim=to_show, seeds=seeds, console=console)
+        without = MissingInputs(comparison, cohorts, units, folder, Path(data), registry=registry)
+        absent, cannot = _without_inputs(without, rates, ranked, metrics, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
+        accounts = Accounts(expected, limits, len(comparison.candidates), splits, units, time.time() - limits.begin)
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
                                   (*comparison.left_out, *missing, *failed), ways_taken(folder),
                                   {each.name: mark for each in comparison.candidates
                                    if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared,
-                                  tuning_records(folder, comparison) if tuning else {})
+                                  tuning_records(folder, comparison) if tuning else {}, accounts.texts(),
+                                  accounts.to_json(), absent, cannot,
+                                  {each.head.name: order for each in ranked
+                                   if (order := rank_order(each, units, seeds)) is not None},
+                                  learned_by(comparison, folder))
         named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
         about: dict[str, Any] = {"graph": named, "data": str(data)}
         _write(folder, result, {**about, "tabicl": weights.as_json()} if weights else about)
         return Comparison(folder, result, trained.failed)
+
+
+def _forecast(
+    request: ComparisonRequest, comparison: ComparisonPlan, cohort: Cohort, units: Sequence[Unit], limits: JobLimits, *,
+    begun: bool, console: Console,
+) -> Forecast | None:
+    """Say what the trainings will take, and refuse a budget that is too small for one fold; None where it is little."""
+    if limits.seconds is None and not is_worth_it(comparison, units, request.tuning):
+        return None
+    trainer = SharedTrainer(comparison, request.reuse, console)
+    with console.progress("measuring steps"):
+        found = forecast(comparison, cohort, units, Path(request.data), trainer, reuse=request.reuse,
+                         tuning=request.tuning)
+    for text in found.lines(limits.jobs):
+        console.line(text)
+    if limits.seconds is not None:
+        if not begun:
+            check_fits(limits.seconds, found, limits.jobs, time.time() - limits.begin)
+        console.line(rule_of(limits.seconds, len(comparison.candidates)))
+    return found
 
 
 def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str) -> None:
@@ -205,7 +275,38 @@ def _ranked(
     return tuple(ranked)
 
 
+def _without_inputs(
+    missing: MissingInputs, rates: Sequence[float], ranked: Sequence[HeadRanking],
+    metrics: Mapping[str, ChosenMetric], *, seeds: int, console: Console,
+) -> tuple[dict[str, list[AtRate]], Mapping[str, str]]:
+    """Every network of each head at every rate of absent inputs, and those that cannot be measured."""
+    found: dict[str, list[AtRate]] = {}
+    networks = {each.name for each in missing.comparison.candidates}
+    names = [each.name for each in missing.comparison.candidates
+             if any(row.name == each.name for row in ranked[0].rows)] if ranked else []
+    for rate in rates:
+        if rate:
+            with console.progress(f"inputs absent at a rate of {rate:g}") as update:
+                outcomes = missing.outcomes(names, rate, update)
+            at = _ranked(missing.comparison, metrics, outcomes, missing.units, claim=None, seeds=seeds,
+                         console=console) if outcomes else ()
+        else:
+            at = tuple(replace(each, rows=tuple(row for row in each.rows if row.name in networks), claim=None)
+                       for each in ranked)
+        for ranking in at:
+            if missing.comparison.reference.name in missing.left_out:
+                # Without the reference there is nothing that the others differ from.
+                ranking = replace(ranking, rows=tuple(replace(row, paired=None) for row in ranking.rows))
+            found.setdefault(ranking.head.name, []).append(AtRate(rate, ranking))
+    for name, why in missing.left_out.items():
+        console.line(f"{name} cannot be measured without an input: {why}")
+    return found, missing.left_out
+
+
 def _write(folder: Path, result: ComparisonResult, about: Mapping[str, Any]) -> None:
     tables.write_tables(folder, result, about)
     draw_ranks(folder, result.rankings)
+    draw_missing(folder, result.absent)
+    draw_orders(folder, result.orders)
+    draw_learning(folder, result.learned)
     write_text(folder / tables.REPORT, as_html(result, folder))

@@ -47,6 +47,7 @@ def comparison_page(folder: Path, found: Mapping[str, Any], flow: CaseFlow | Non
     node = str(found.get("node"))
     parts = [f"<h1>Networks compared at node {escape(node)}</h1>",
              f'<p class="quiet">written by fusionkit {__version__} from compare.json</p>']
+    parts += _not_run(found.get("time"))
     if flow is not None:
         parts += ["<h2>Cases of one split</h2>", embedded(flow_svg(flow).encode(), "the way of the cases")]
     for head, ranking in found["heads"].items():
@@ -70,14 +71,35 @@ def _ranking(ranking: Mapping[str, Any]) -> Iterator[str]:
     yield table(("rank", "network", "value", "95 % interval", "difference", "95 % interval", "p", "p (Holm)", "weights",
                  "note"), [[str(place), *_row(row)] for place, row in enumerate(rows, start=1)], range(2, 9))
     yield from _margins(rows, ranking.get("claim"))
+    yield from _order(ranking.get("order"))
     others = {key: value for key, value in ranking.items() if key not in (
-        "metric", "lower_is_better", "cases", "patients", "test", "simultaneous_intervals", "claim", "rows")}
+        "metric", "lower_is_better", "cases", "patients", "test", "simultaneous_intervals", "claim", "rows", "order")}
     extra = [f"{row['name']}: {key} {value}" for row in rows
              for key, value in {**row, **(row.get("difference") or {})}.items()
              if key not in (*_KEPT_APART, "p", "holm") and value is not None]
     further = [*(f"{key}: {value}" for key, value in others.items() if value is not None), *extra]
     if further:
         yield bullets(further)
+
+
+def _order(order: Mapping[str, Any] | None) -> Iterator[str]:
+    """The mean ranks of the networks over the folds, and which of them are not shown to differ."""
+    if not order:
+        return
+    groups = [set(names) for names in order["not_shown_to_differ"]]
+    yield table(("network", f"mean rank over {order['folds']} folds", "not shown to differ from"), [
+        [name, figures(rank), ", ".join(sorted(set().union(*(group for group in groups if name in group)) - {name}))]
+        for name, rank in order["mean_ranks"].items()], (1,), "small")
+
+
+def _not_run(time: Mapping[str, Any] | None) -> list[str]:
+    """What a budget left out."""
+    missing = (time or {}).get("not_run") or []
+    if not missing or time is None:
+        return []
+    places = ", ".join(f"repeat {each['repeat']} fold {(each['fold'] or 0) + 1}" for each in missing)
+    told = f"Not run for want of time: {len(missing)} of {time['splits']} splits ({places})."
+    return [f"<p><strong>{escape(told)}</strong></p>"]
 
 
 def _margins(rows: Sequence[Mapping[str, Any]], claim: Mapping[str, Any] | None) -> Iterator[str]:

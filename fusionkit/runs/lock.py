@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,8 +17,9 @@ from fusionkit.errors import DataError, Diagnostic
 from fusionkit.files import process_lives, read_json
 
 LOCK = ".lock"
+_POLL_SECONDS = 0.1
 _held: set[Path] = set()
-"""Folders that this process has locked: the system knows processes only."""
+"""Folders and files that this process has locked: the system knows processes only."""
 
 
 @contextmanager
@@ -47,6 +49,40 @@ def locked(folder: Path) -> Iterator[None]:
         for each in reversed(made):
             with contextlib.suppress(OSError):  # something was written there
                 each.rmdir()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold a file as `locked` holds a folder, without waiting: False where another process, or this one, has it."""
+    place = path.resolve()
+    if place in _held:
+        yield False
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = _acquired(place, place.parent)
+    except DataError:
+        yield False
+        return
+    _held.add(place)
+    try:
+        yield True
+    finally:
+        _held.discard(place)
+        with contextlib.suppress(OSError):
+            place.unlink()
+        os.close(descriptor)
+
+
+@contextmanager
+def waited_for(path: Path) -> Iterator[None]:
+    """Hold a file, and wait while another process has it."""
+    while True:
+        with held(path) as mine:
+            if mine:
+                yield
+                return
+        time.sleep(_POLL_SECONDS)
 
 
 def holds_other_files(folder: Path) -> bool:

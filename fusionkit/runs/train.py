@@ -117,6 +117,15 @@ def train(
     return _evaluated(job, rows, results, about={"folds": folds}, folds=folds_of)
 
 
+def train_networks(setup: Setup, settings: TrainingSettings, folder: Path, fold: int | None, *, data: Path,
+                   reporter: Reporter, given: Precomputed | None = None) -> None:
+    """Train and save the networks of one split of a run, and nothing else: `train` with `resume` completes it."""
+    setup, settings, folder = placed(setup, settings, folder)
+    of_folds = bool(setup.cohort.fold_count) and settings.fold is None
+    _networks(_split(Job(setup, settings, folder / f"fold-{fold}" if of_folds else folder, data, reporter, True, False,
+                         fold, given, setup.cohort.fold_count if of_folds else 1)))
+
+
 @contextmanager
 def claimed(folder: Path, resume: bool) -> Iterator[None]:
     """Have a folder for this process alone; one that is not empty is refused, unless a run in it is to be resumed.

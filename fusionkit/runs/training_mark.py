@@ -75,7 +75,7 @@ def training_mark(folder: Path) -> str:
 
     Some of many networks look so by chance, and get none.
     """
-    found = [curve.mark for curve in _curves(folder)]
+    found = [curve.mark for curve in curves_of(folder)]
     return "; ".join(text if found.count(text) == len(found) else
                      f"{text} ({found.count(text)} of {len(found)} networks)"
                      for text in (SHORT, FALLING, LAST_EPOCH) if found.count(text) > _CHANCE * len(found))
@@ -83,7 +83,7 @@ def training_mark(folder: Path) -> str:
 
 def overfitting_note(folder: Path) -> str:
     """A line if networks in a folder overfitted, and which weights were kept; else empty."""
-    curves = list(_curves(folder))
+    curves = list(curves_of(folder))
     found = [curve.best for curve in curves if curve.overfitted]
     if not found:
         return ""
@@ -92,7 +92,7 @@ def overfitting_note(folder: Path) -> str:
     return f"{who} overfitted after {epochs}, whose weights are kept"
 
 
-def _curves(folder: Path) -> Iterator[Curve]:
+def curves_of(folder: Path) -> Iterator[Curve]:
     """The curves of all networks in a folder, of a run or of its folds."""
     for path in sorted(folder.rglob(RUN)):
         members = (plain_json(path) or {}).get(MEMBERS)

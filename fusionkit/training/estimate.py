@@ -68,15 +68,16 @@ class Estimate:
         """The estimate as text."""
         lines = [
             f"{self.parameters:,} weights, {self.trainable:,} of them trainable",
-            f"at most {_size(self.memory_bytes)} of memory on {self.device}: weights {_size(self.weight_bytes)}, "
-            f"gradients {_size(self.gradient_bytes)}, optimiser {_size(self.optimiser_bytes)}, {self.share} cases at "
-            f"once {_size(self.share * self.case_bytes)}",
+            f"at most {bytes_text(self.memory_bytes)} of memory on {self.device}: "
+            f"weights {bytes_text(self.weight_bytes)}, gradients {bytes_text(self.gradient_bytes)}, "
+            f"optimiser {bytes_text(self.optimiser_bytes)}, {self.share} cases at once "
+            f"{bytes_text(self.share * self.case_bytes)}",
         ]
         time_text = "" if self.seconds is None else (
-            f": about {_time(self.seconds)} ({_time(self.batch_seconds or 0.0)} a batch)")
+            f": about {seconds_text(self.seconds)} ({seconds_text(self.batch_seconds or 0.0)} a batch)")
         lines.append(f"{self.epochs} epochs of {self.batches} batches{time_text}")
         if self.available_bytes is not None and self.memory_bytes > self.available_bytes:
-            lines.append(f"this may not fit into {_size(self.available_bytes)}; a smaller --batch-size with "
+            lines.append(f"this may not fit into {bytes_text(self.available_bytes)}; a smaller --batch-size with "
                          "--accumulate, or --precision bf16, needs less")
         return lines
 
@@ -85,7 +86,7 @@ class Estimate:
         if folds * networks == 1:
             return ""
         every = [*([f"{folds} folds"] if folds > 1 else []), *([f"{networks} networks"] if networks > 1 else [])]
-        time_text = "" if self.seconds is None else f": about {_time(self.seconds * folds * networks)} in all"
+        time_text = "" if self.seconds is None else f": about {seconds_text(self.seconds * folds * networks)} in all"
         return f"{' of '.join(every)}, trained one after the other, each as above{time_text}"
 
 
@@ -221,14 +222,16 @@ def _undisturbed(model: FusionModel) -> Iterator[None]:
     model.zero_grad(set_to_none=True)
 
 
-def _size(count: int) -> str:
+def bytes_text(count: int) -> str:
+    """An amount of memory for readers."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} B"
 
 
-def _time(seconds: float) -> str:
+def seconds_text(seconds: float) -> str:
+    """A duration for readers."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

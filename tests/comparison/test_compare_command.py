@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from small_study import DATA, GRAPH, write_study
+from small_study import DATA, GRAPH, without_curves, write_study
 
 import fusionkit
 from fusionkit.cli.parser import main
@@ -32,6 +32,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def without_most_pictures(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison of the module has all of them."""
+    without_curves(monkeypatch)
+
+
 def arguments(study: Path, output: Path, typed: str = WITH) -> list[str]:
     return ["compare", str(study / "graph.yaml"), str(study / "data.yaml"), "--node", "both", "--with", typed, "-o",
             str(output)]
@@ -40,7 +46,8 @@ def arguments(study: Path, output: Path, typed: str = WITH) -> list[str]:
 def test_the_folder_holds_table_figures_picture_and_runs(study: Path) -> None:
     found = study / "found"
     assert {path.name for path in found.iterdir()} == {
-        "compare.csv", "compare.json", "comparison.json", "report.html", "result-rank.png", "result-rank.svg", "runs"}
+        "compare.csv", "compare.json", "comparison.json", "report.html", "result-rank.png", "result-rank.svg",
+        "result-order.png", "result-order.svg", "learning-curves.png", "learning-curves.svg", "runs"}
     assert {path.name for path in (found / "runs").iterdir()} == {
         "fusion.concat", "fusion.sum", "fusion.gmu-width-5", "told-alone", "seen-alone", "fusion.late_mean"}
     run = found / "runs" / "fusion.sum" / "repeat-1"
@@ -119,7 +126,7 @@ def test_the_report_stands_alone(study: Path) -> None:
     page = _Page()
     page.feed(text)
     assert not page.open
-    assert [load.partition(",")[0] for load in page.loads] == ["data:image/svg+xml;base64"]
+    assert [load.partition(",")[0] for load in page.loads] == ["data:image/svg+xml;base64"] * 3
     assert "://" not in re.sub(r"base64,[^\"]*", "", text)
     for wanted in ("fusion.gmu{width: 5}", "Nadeau and Bengio", "Holm", "not simultaneous", "66 cases of 33 patients",
                    "stratified by &#x27;result&#x27;", "Leaks in the files", "over the 55 of 66 cases that both have"):

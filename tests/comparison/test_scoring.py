@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from fusionkit.comparison.baselines import fit_baselines
 from fusionkit.comparison.claim import Claim
 from fusionkit.comparison.equivalence import equivalence
+from fusionkit.comparison.outcomes import HeadOutputs, RepeatOutputs
 from fusionkit.comparison.scoring import metrics_of, rank_candidates
 from fusionkit.comparison.significance import corrected_t
 from fusionkit.comparison.spread import spread_of
-from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
+from fusionkit.comparison.train import Unit
 from fusionkit.data.readers.columns import ColumnValues, categories, fit
 from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.targets import TargetValues

@@ -71,6 +71,20 @@ def test_warnings_of_parts(rows: list[Row], test: int, codes: list[str], tmp_pat
     assert [found.code for found in loaded(written(tmp_path, rows, test=test)).warnings] == codes
 
 
+@pytest.mark.parametrize(("rows", "code", "says"), [
+    ([(-2, 1), *usual()], "negative-time", "is a time before the start"),
+    ([(0, 1), *usual()], "event-at-start", "give the time in a finer unit"),
+    ([(5, 2), *usual()], "bad-event", "competing risks"),
+    ([(1 + row, 0) for row in range(30)], "no-event", "are all censored"),
+    ([(1 + row, int(row < 20)) for row in range(30)], "horizon-too-late", "24 is not before the last event"),
+])
+def test_what_cannot_be_used_is_refused(rows: list[Row], code: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        loaded(written(tmp_path, rows))
+    found = [each for each in error.value.diagnostics if each.severity == "error"]
+    assert [each.code for each in found] == [code] and says in str(error.value)
+
+
 def test_folds_are_stratified_by_event_and_by_thirds_of_time(tmp_path: Path) -> None:
     path = written(tmp_path, usual(60), "split: {folds: 5, stratify: death, seed: 3}")
     cohort = loaded(path)

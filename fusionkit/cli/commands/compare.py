@@ -42,6 +42,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
                         help="what candidates share of frozen nodes: features, computed once and cached; batches, "
                         "computed once for each batch; nothing (default auto)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N",
+                        help="train in N processes on this machine, which share the folder; the weights are the same "
+                             "(default 1)")
+    parser.add_argument("--launcher", choices=("processes", "slurm"), default="processes",
+                        help="what the jobs are: processes of this machine, or an array job of Slurm, which shares the "
+                             "folder on its disk (extra: slurm; default processes)")
+    parser.add_argument("--launcher-option", metavar="NAME=VALUE", dest="launcher_options", action="append", default=[],
+                        help="a parameter of Slurm for each job, such as partition=gpu or time=240; may be repeated")
+    parser.add_argument("--budget", metavar="TIME",
+                        help="the time that all of it may take, such as 8h, 90min or 1.5d: as many folds as fit are "
+                             "run, each for all networks, and what was not run is said")
+    parser.add_argument("--missing-rates", metavar="P,P",
+                        help="measure every network with inputs of the test cases left out at random, with these "
+                             "probabilities, such as 0,0.2,0.5")
     parser.add_argument("--no-baselines", action="store_false", dest="baselines",
                         help="leave out the single-input networks and scikit-learn on the tables")
     parser.add_argument("--tabicl", metavar="FILE",
@@ -58,6 +72,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, console: Console) -> int:
     """Check every candidate, train them, and show the results."""
     from fusionkit.comparison import outlook, tables
+    from fusionkit.comparison.missing_rates import missing_table, missing_texts
     from fusionkit.interface.compare import compare
 
     made = compare(**{**given(args), "candidates": ",".join(args.candidates)}, console=console)
@@ -73,6 +88,12 @@ def run(args: Namespace, console: Console) -> int:
             console.table(names, rows, right=range(1, len(names)))
             for text in outlook.outlook_texts(ranking):
                 console.line(text)
+        if absent := made.result.absent.get(ranking.head.name):
+            console.line()
+            names, rows = missing_table(absent)
+            console.table(names, rows, right=range(1, len(names)))
+            for text in missing_texts(made.result.absent_left_out, made.result.comparison.settings.modality_dropout):
+                console.line(text)
     names, rows = outlook.tuning_table(made.result.tuned)
     if rows:
         console.line()
@@ -83,6 +104,8 @@ def run(args: Namespace, console: Console) -> int:
             console.table(names, rows, right=(4,))
         for text in outlook.tuning_texts(made.result.tuned):
             console.line(text)
+    for text in made.result.accounts[-2:]:
+        console.line(text)
     for text in outlook.declared_texts(made.result.declared):
         console.line(text)
     console.line(f"\nthe report is {made.report}; compare.csv, compare.json and the rank plot are in the same folder")

@@ -15,7 +15,7 @@ from fusionkit.interface.console import Console
 
 SUMMARY = "Report whether this installation works and what it can use."
 _EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti",
-           "onnxruntime": "export", "optuna": "tune", "pyarrow": "parquet",
+           "onnxruntime": "export", "optuna": "tune", "submitit": "slurm", "pyarrow": "parquet",
            "python-calamine": "excel", "python-multipart": "serve", "pylibjpeg": "dicom", "python-gdcm": "dicom"}
 
 

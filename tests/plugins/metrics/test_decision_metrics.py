@@ -99,8 +99,8 @@ def test_averages_over_classes_are_as_recorded() -> None:
     assert found["mcc"] == pytest.approx(CLASSES["mcc"], abs=1e-9)
 
 
-EVERY = ("ap,mcc,kappa,lr_positive,lr_negative,share_positive,intercept,slope,oe,ici,e50,e90,brier_scaled,"
-         "spiegelhalter,hosmer_lemeshow")
+EVERY = ("ap,net_benefit{threshold: 0.2},net_benefit{prevalence: 0.1},mcc,kappa,lr_positive,lr_negative,share_positive,"
+         "intercept,slope,oe,ici,e50,e90,brier_scaled,spiegelhalter,hosmer_lemeshow")
 AVERAGES = "micro_auroc,micro_ap,weighted_auroc,weighted_ap,weighted_f1,weighted_ppv,ovo_auroc"
 
 
@@ -237,6 +237,22 @@ def test_loess_is_drawn_beside_the_spline_and_says_what_it_cannot_do() -> None:
     assert "by loess" in str(report.metrics["ici{curve: loess}"].note)
     assert measure(of_label([1, 0], [0.5, 0.6]), chosen("ici{curve: loess}")).overall["ici{curve: loess}"].note == (
         "too few cases for a smooth curve")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_net_benefit_at_a_threshold_and_a_prevalence_is_as_recorded(name: str) -> None:
+    outcomes, case = recorded(name)
+    curve = case["decision_curve"]
+    for place in (1, 7):
+        at = curve["thresholds"][place]
+        typed = f"net_benefit{{threshold: {at}}},net_benefit{{threshold: {at}, prevalence: 0.1}}"
+        found = measure(outcomes, chosen(typed)).overall
+        assert [each.value for each in found.values()] == pytest.approx(
+            [curve["net_benefit"][place], curve["net_benefit_prevalence_0.1"][place]], abs=1e-9)
+    report = evaluate_predictions("h", "multilabel", ["yes"], outcomes.targets, outcomes.predictions, resamples=0,
+                                  metrics=chosen("net_benefit{threshold: 0.1}"))
+    assert f"acting on all gives {curve['treat_all'][1]:.3f}" in str(
+        report.metrics["net_benefit{threshold: 0.1}"].note)
 
 
 def test_predictive_values_at_a_prevalence_and_wilson_intervals() -> None:

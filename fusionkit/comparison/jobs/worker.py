@@ -1,0 +1,111 @@
+"""One job of a comparison: a process that reads what is compared from standard input, and tells what it does.
+
+What it tells are lines of JSON on standard output. When standard input ends, the process that started it has died: the
+job then saves and ends too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from fusionkit.comparison.jobs.claims import Settled
+from fusionkit.comparison.jobs.request import ComparisonRequest
+from fusionkit.comparison.jobs.work import Worker, WorkUnit
+from fusionkit.comparison.manifest import check_comparison
+from fusionkit.comparison.tuning import Tuner
+from fusionkit.errors import RunError, UserError
+from fusionkit.progress import Progress
+from fusionkit.registry.lookup import discover
+from fusionkit.training.signals import Interrupted
+
+STOPPED, FAILED = 3, 1
+_EVERY_SECONDS = 0.5
+
+
+class Lines:
+    """A reporter whose messages are lines of JSON."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.told = stream, 0.0
+
+    def tell(self, **about: Any) -> None:
+        """One message; if nobody listens, the job goes on until it notices that it was left alone."""
+        with suppress(OSError, ValueError):
+            self.stream.write(json.dumps(about) + "\n")
+            self.stream.flush()
+
+    def line(self, text: str = "") -> None:
+        """A line for people."""
+        self.tell(line=text)
+
+    def begun(self, unit: WorkUnit) -> None:
+        """The unit that is worked on from now."""
+        self.tell(begun=unit.name, label=unit.label)
+
+    def ended(self, unit: WorkUnit, settled: Settled) -> None:
+        """The unit that is settled."""
+        self.tell(ended=unit.name, label=unit.label, failed=dict(settled.failed), seconds=settled.seconds)
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Progress]:
+        """Progress, told twice a second at most."""
+        def update(done: int, total: int) -> None:
+            now = time.monotonic()
+            if total and now - self.told >= _EVERY_SECONDS:
+                self.told = now
+                self.tell(progress=label, done=done, total=total)
+
+        yield update
+
+
+def work(request: ComparisonRequest, folder: Path, lines: Lines) -> None:
+    """Plan the comparison as the process that started this one did, and do units of it.
+
+    Raises: UserError if the folder is of another comparison; Interrupted; RunError.
+    """
+    comparison = request.plan(discover(files=list(request.plugins)))
+    check_comparison(folder, comparison, request.repeats, request.seeds, request.tuning)
+    data = Path(request.data)
+    tuner = Tuner(comparison, request.tuning, data, lines) if request.tuning else None
+    Worker(comparison, request.cohorts(comparison), folder, data, lines, reuse=request.reuse, tuner=tuner,
+           seeds=request.seeds).work()
+
+
+def _main() -> int:
+    # What libraries and plugins print must not stand between the messages.
+    messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    lines = Lines(messages)
+    about: Mapping[str, Any] = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(int(about["threads"]))
+    try:
+        work(ComparisonRequest.read(about["request"]), Path(about["folder"]), lines)
+    except Interrupted as stopped:
+        lines.tell(stopped=str(stopped).partition(";")[0])
+        return STOPPED
+    except (UserError, RunError) as error:
+        lines.tell(error=str(error))
+        return FAILED
+    return 0
+
+
+def _end_with_parent() -> None:
+    while sys.stdin.read(1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
