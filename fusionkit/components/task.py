@@ -209,6 +209,12 @@ class TaskMethod:
         """Further smooth curves by name, each (P,), likewise, such as one by another method."""
         return {}
 
+    def case_errors(self, values: Floats, targets: Floats, names: Sequence[str]) -> tuple[str, Floats] | None:
+        """What is measured of each case, and how wrong it is, (N,), NaN where that is not known, for the list of the
+        worst cases; None for none. For tasks with columns of their own: values (N, K), targets (N, columns).
+        """
+        return None
+
     bound: ClassVar[str] = ""
     """The column of a bound on what is predicted, fitted to held-out cases by the four methods below; '' for none."""
 

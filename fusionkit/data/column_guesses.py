@@ -18,8 +18,10 @@ from fusionkit.files import inside
 
 Role = Literal["id", "patient", "date", "site", "split", "target", "time", "numeric", "categorical", "files",
                "left out"]
-READERS = {".nii.gz": "nifti", ".nii": "nifti", ".nrrd": "nrrd", ".mha": "mha", ".npy": "numpy", ".png": "image",
-           ".jpg": "image", ".jpeg": "image", ".tif": "image", ".tiff": "image"}
+READERS = {".nii.gz": "nifti", ".nii": "nifti", ".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha",
+           ".npy": "numpy"} | dict.fromkeys(
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"), "image") | dict.fromkeys(
+    (".mp4", ".mov", ".avi", ".mkv", ".webm"), "video")
 """The reader of a file by the end of its name; a folder with .dcm files is read by `dicom`."""
 MOST_CATEGORIES, MOST_CLASSES = 12, 10
 _ID = re.compile(r"(^|_)(id|case|scan|study|exam|accession|name|number|no|nr|key|uid)($|_)")

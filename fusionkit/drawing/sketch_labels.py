@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from fusionkit.drawing.labels import (
@@ -22,6 +22,7 @@ from fusionkit.drawing.labels import (
 from fusionkit.drawing.svg import drawn
 from fusionkit.errors import Diagnostic
 from fusionkit.graph.nodes import Input, Node, Step
+from fusionkit.planning.plan import Value
 from fusionkit.planning.sketch import Sketch
 from fusionkit.syntax.tree import to_plain
 from fusionkit.syntax.writer import write_in_braces
@@ -92,14 +93,15 @@ def _wires(sketch: Sketch, faults: dict[str, list[Diagnostic]]) -> Iterator[Wire
     """What every box gives to those after it, in the order of the boxes; results have an open end."""
     position = {name: place for place, name in enumerate(
         [*(item.name for item in sketch.graph.inputs), *(node.name for node in sketch.graph.nodes)])}
-    known = {value.name: value for values in sketch.values.values() for value in values}
+    given = sketch.values
+    known = {value.name: value for values in given.values() for value in values}
     readers: dict[str, dict[str, bool]] = {}
     for node in sketch.graph.nodes:
         spans = {fault.span for fault in faults.get(node.name, [])}
         for ref in node.sources:
             if position.get(ref.name, len(position)) >= position[node.name]:
                 continue  # it closes a cycle, or leads from what could not be read
-            for name in _read(sketch, ref.name, ref.member):
+            for name in _read(given, ref.name, ref.member):
                 before = readers.setdefault(name, {}).get(node.name, False)
                 readers[name][node.name] = before or ref.span in spans or ref.port_span in spans - {None}
     results = {value.name for node in sketch.plan.nodes if node.node.is_head for value in node.features}
@@ -114,8 +116,8 @@ def _wires(sketch: Sketch, faults: dict[str, list[Diagnostic]]) -> Iterator[Wire
             yield Wire(source, tuple(targets), UNKNOWN, False, f"{name}: shape not known", name, clashes)
 
 
-def _read(sketch: Sketch, name: str, member: str | None) -> list[str]:
+def _read(given: Mapping[str, Sequence[Value]], name: str, member: str | None) -> list[str]:
     """The values that a reference stands for."""
     if member:
         return [f"{name}.{member}"]
-    return [value.name for value in sketch.values.get(name, ())] or [name]
+    return [value.name for value in given.get(name, ())] or [name]

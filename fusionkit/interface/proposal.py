@@ -17,7 +17,8 @@ from fusionkit.graph.reserved import RESERVED
 from fusionkit.syntax.text_changes import in_one_line
 
 DATA, GRAPH = "data.yaml", "graph.yaml"
-SIZES = {"image": [224, 224], "nifti": [32, 64, 64], "nrrd": [32, 64, 64], "mha": [32, 64, 64], "dicom": [32, 64, 64]}
+SIZES = {"image": [224, 224], "nifti": [32, 64, 64], "nrrd": [32, 64, 64], "mha": [32, 64, 64], "dicom": [32, 64, 64],
+         "video": [16, 112, 112]}
 """The size that an input of files gets in a proposal; arrays of NumPy keep their own."""
 TABLE = "table"
 

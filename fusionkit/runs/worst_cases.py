@@ -19,7 +19,7 @@ _LEAST = 1e-7
 
 
 def write_worst(folder: Path, results: Mapping[str, HeadResult], ids: Sequence[str]) -> None:
-    """The 20 cases of each head with the largest loss, worst first; not for tasks that measure cases their own way."""
+    """The 20 cases of each head with the largest loss, worst first."""
     rows: list[tuple[object, ...]] = []
     for name, result in results.items():
         found = losses(result)
@@ -35,14 +35,18 @@ def losses(result: HeadResult) -> tuple[str, Floats] | None:
     """What is measured, and its value for each case, (N,), NaN without a target.
 
     Of classes -ln p(true class), of labels the sum over the known ones, of numbers the absolute error, the largest of
-    several in units of their standard deviations.
+    several in units of their standard deviations. Tasks with columns of their own say what it is, or nothing.
     """
     task = result.head.declared_task
-    if task.keys:
-        return None
     use = result.valid & result.known
     found = np.full(len(result.values), np.nan)
     values, targets = result.values[use], result.targets[use]
+    if task.keys:
+        told = task.method.case_errors(values, targets, result.head.names)
+        if told is None:
+            return None
+        found[use] = told[1]
+        return told[0], found
     if task.results == "classes":
         own = values[np.arange(len(values)), targets.astype(np.int64).reshape(-1)]
         found[use] = -np.log(np.maximum(own, _LEAST))

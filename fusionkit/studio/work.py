@@ -26,7 +26,7 @@ from fusionkit.training.flags import FLAGS
 
 PLACE = ".fusionkit/work"
 ACTIVE = ("starting", "waiting", "running")
-OF_RUNS = {"evaluate": (), "report": (), "explain": ()}
+OF_RUNS = ("evaluate", "report", "explain")
 """Commands that the page starts on a finished run."""
 _STARTING = 60.0
 """Seconds after which work whose process was never seen is lost."""
@@ -102,7 +102,7 @@ class Work:
             argv = [str(command), f"./{run.relative_to(self.folder.path).as_posix()}"]
         else:
             raise ValueError(f"{command!r} is no command of the page")
-        if command not in ("demo", "report"):
+        if command != "demo":
             argv += [f"--plugin={plugin}" for plugin in self.plugins]
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         folder = self._place() / name

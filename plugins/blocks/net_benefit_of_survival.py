@@ -12,6 +12,8 @@ import numpy as np
 
 from fusionkit.api import Bools, Floats, SurvivalColumn, ratio
 
+_ROUNDING = 1e-12
+
 
 def net_benefits(column: SurvivalColumn, thresholds: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Of the cases that reach each threshold, and of acting on all: (A,) and (M, R) to two of (A, R).
@@ -23,7 +25,8 @@ def net_benefits(column: SurvivalColumn, thresholds: Floats, weights: Floats) ->
     everyone = made.share(np.ones(len(risk), dtype=np.bool_))
     treated = []
     for place, threshold in enumerate(thresholds):
-        chosen = risk >= threshold
+        # 1 - 0.8 is less than 0.2 in binary fractions.
+        chosen = risk >= threshold - _ROUNDING
         share = ratio((weights * chosen[:, None]).sum(axis=0), made.total)
         observed = made.share(chosen)
         benefit = share * observed - share * (1 - observed) * odds[place]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from fusionkit_plugins.blocks.competing import CauseColumn, causes_of, incidence_observed, split_name
-from fusionkit_plugins.tasks.survival import Survival
+from fusionkit_plugins.tasks.survival import Survival, mean_square
 
 from fusionkit.api import Agreement, Bools, Config, Floats, Outcomes, PartFault, TargetFault, TargetPart, Task
 
@@ -108,6 +108,13 @@ class CompetingRisks(Survival):
             (cause, horizon), incidence = split_name(name), outcomes.predictions[:, index]
             yield CauseColumn(name, everyone, horizon, time, number == causes.index(cause) + 1, 1 - incidence,
                               incidence, happened=number > 0)
+
+    def case_errors(self, values: Floats, targets: Floats, names: Sequence[str]) -> tuple[str, Floats]:
+        """The squared distance of incidences from what happened, the mean of those of which that is known."""
+        causes, places = causes_of(tuple(names)), [split_name(name) for name in names]
+        before = targets[:, :1] <= np.array([at for _, at in places])
+        number = np.array([causes.index(cause) + 1 for cause, _ in places])
+        return mean_square(values, before & (targets[:, 1:] == number), ~before | (targets[:, 1:] > 0))
 
     def bound_scores(self, values: Floats, targets: Floats, names: Sequence[str], follow_up: Floats | None
                      ) -> tuple[Floats, Floats]:

@@ -194,6 +194,11 @@ class Survival(TaskMethod):
             yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk, outcomes.training,
                                  kept)
 
+    def case_errors(self, values: Floats, targets: Floats, names: Sequence[str]) -> tuple[str, Floats]:
+        """The squared distance of survival from what happened, the mean of the horizons at which that is known."""
+        gone = (targets[:, :1] <= _times(names)) & (targets[:, 1:] == 1)
+        return mean_square(values, ~gone, gone | (targets[:, :1] > _times(names)))
+
     def bound_scores(self, values: Floats, targets: Floats, names: Sequence[str], follow_up: Floats | None
                      ) -> tuple[Floats, Floats]:
         """Survival at the event, weighed for censoring unless it is known until when each case could be followed."""
@@ -243,6 +248,14 @@ class Survival(TaskMethod):
         survival: Floats = 1 / (1 + np.exp(-10 * (skill * past + (1 - skill) * noise)))
         # Whatever the skill, survival does not rise with time.
         return np.minimum.accumulate(survival, axis=1)
+
+
+def mean_square(values: Floats, happened: Bools, known: Bools) -> tuple[str, Floats]:
+    """What `case_errors` gives of probabilities, what happened, and where that is known, all (N, K)."""
+    count = known.sum(axis=1)
+    total = (np.square(values - happened) * known).sum(axis=1)
+    return "squared distance, mean of horizons", np.divide(total, count, out=np.full(len(values), np.nan),
+                                                           where=count > 0)
 
 
 def _times(names: Sequence[str]) -> Floats:

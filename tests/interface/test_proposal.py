@@ -176,3 +176,12 @@ def test_what_looks_like_an_outcome_is_no_input_of_another_one(tmp_path: Path):
     assert alone["age_months"].role == "numeric" and alone["died"].survival is None, "an age is no time to an event"
     words = guesses(tmp_path, followed(months=MONTHS, status=["good", "bad"] * (ROWS // 2)))
     assert words["status"].survival is None, "which of the words is an event is not known"
+
+
+@pytest.mark.parametrize(("ending", "reader"), [(".mp4", "video"), (".AVI", "video"), (".mhd", "mha"),
+                                                (".nhdr", "nrrd"), (".webp", "image")])
+def test_files_are_known_by_the_ends_of_their_names(tmp_path: Path, ending: str, reader: str):
+    for row in range(ROWS):
+        (tmp_path / f"s{row}{ending}").touch()
+    found = guesses(tmp_path, cells(scan_file=[f"s{row}{ending}" for row in range(ROWS)]))["scan_file"]
+    assert (found.role, found.reader) == ("files", reader)

@@ -58,6 +58,18 @@ def test_a_training_is_started_with_arguments_of_our_own_alone(folder: Path, sta
     assert asked(folder, "GET", "/api/sources").data == {"data": ["data.yaml"], "tables": ["cases.csv"]}
 
 
+@pytest.mark.parametrize(("given", "argv"), [
+    ({"command": "demo", "output": "demo", "tables": True}, ["demo", "./demo", "--tables"]),
+    ({"command": "inspect", "data": "data.yaml", "output": "in/one"}, ["inspect", "./data.yaml", "-o", "./in/one"]),
+    ({"command": "explain", "run": "cv"}, ["explain", "./cv"]),
+    ({"command": "report", "run": "cv"}, ["report", "./cv"])])
+def test_other_commands_of_the_page(folder: Path, started: list[Path], given: dict[str, Any], argv: list[str]):
+    (folder / "cv").mkdir()
+    assert asked(folder, "POST", "/api/work", given).status == 200
+    plugin = [] if given["command"] == "demo" else [f"--plugin={Path('own.py').resolve()}"]
+    assert json.loads((started[0] / runner.JOB).read_text())["argv"] == [*argv, *plugin]
+
+
 @pytest.mark.parametrize(("change", "status", "code"), [
     ({"output": "../out"}, 403, "outside"), ({"output": "-o"}, 403, "outside"), ({"output": ".hidden"}, 403, "outside"),
     ({"output": "full"}, 409, "folder-not-empty"), ({"graph": "../graph.yaml"}, 403, "outside"),

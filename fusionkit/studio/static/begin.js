@@ -8,7 +8,7 @@ export async function beginPage(main, about) {
   const note = h("div", { role: "alert" }), made = h("div");
   const published = h("select", { id: "published" });
   const open = h("button", { disabled: true, onclick: () => { location.hash = `#/new/${encodeURI(published.value)}`; } }, "Open it");
-  const demo = h("select", { id: "demo" }, h("option", { value: "" }, "cubes of a real CT and where they were cut: three networks, about a minute"),
+  const demo = h("select", { id: "demo" }, h("option", { value: "" }, "cubes of a real CT and where they were cut: three networks, about three minutes"),
     h("option", { value: "tables" }, "tables of breast cancer, from scikit-learn"));
   const table = h("select", { id: "table" }, sources.tables.map((path) => h("option", { value: path }, path)));
   const target = h("input", { id: "target", size: 16 }), key = h("input", { id: "key", size: 16 });

@@ -18,7 +18,8 @@ export async function trainPage(main, about, path) {
   const go = h("button", { type: "submit", disabled: !about.write || !sources.data.length || !graphs.length }, "Start the training");
   const form = h("form", { class: "form", onsubmit: start, oninput: told },
     row("Graph", graph), row("Data file", data), row("Folder for the run", output), row("Epochs", epochs, "as the graph says"),
-    row("Cases in a batch", batch, "as the graph says"), row("Seed", seed, "as the graph says"), row("Only this fold", fold, "all folds"), go);
+    row("Cases in a batch", batch, "as the graph says"), row("Seed", seed, "as the graph says"), row("Only this fold", fold, "all folds"), h("p", { class: "bar" }, go,
+      h("button", { type: "button", disabled: go.disabled, onclick: () => begin({ command: "inspect", data: data.value, output: free(data.value, "inspection/") }) }, "Inspect the data first")));
   main.replaceChildren(h("div", { class: "bar" }, h("h2", {}, "Train")), form,
     h("p", {}, "The same in a terminal: ", command),
     sources.data.length ? "" : h("p", { class: "note" }, "There is no data file in this folder. ", h("a", { href: "#/begin" }, "Make one from a table"), "."),
@@ -38,10 +39,11 @@ export async function trainPage(main, about, path) {
   async function start(event) {
     event.preventDefault();
     go.disabled = true;
-    try {
-      const job = await post("work", { command: "train", graph: graph.value, data: data.value, output: output.value, settings: settings() });
-      location.hash = `#/work/${job.id}`;
-    } catch (error) { note.replaceChildren(h("p", { class: "note" }, error.message)); go.disabled = false; }
+    await begin({ command: "train", graph: graph.value, data: data.value, output: output.value, settings: settings() });
+    go.disabled = false;
+  }
+  async function begin(command) {
+    try { location.hash = `#/work/${(await post("work", command)).id}`; } catch (error) { note.replaceChildren(h("p", { class: "note" }, error.message)); }
   }
   return () => {};
 }
@@ -51,10 +53,10 @@ const number = (id) => h("input", { id, type: "number", min: "0", step: "1", siz
 function row(label, field, hint) {
   return h("p", {}, h("label", { for: field.id }, label), field, hint ? h("span", { class: "quiet" }, ` empty: ${hint}`) : null);
 }
-function free(path) {
+function free(path, folder = "runs/") {
   const stem = (path || "run").split("/").pop().replace(/\.ya?ml$/, "").replace(/[^\w.-]+/g, "-").replace(/^[^\w]+/, "") || "run";
   const now = new Date(), two = (value) => String(value).padStart(2, "0");
-  return `runs/${stem}-${two(now.getMonth() + 1)}${two(now.getDate())}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
+  return `${folder}${stem}-${two(now.getMonth() + 1)}${two(now.getDate())}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
 }
 // The data file in the folder of the graph comes first.
 function beside(files, path) {

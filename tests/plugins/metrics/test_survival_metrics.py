@@ -200,6 +200,13 @@ def test_net_benefit_is_as_recorded() -> None:
     assert everyone[:, 0] == pytest.approx(wanted["treat_all"], abs=1e-9)
 
 
+def test_a_probability_that_equals_the_threshold_is_acted_on() -> None:
+    targets = np.stack([np.arange(1.0, 9), [1, 0] * 4], 1)
+    column = next(collect("survival", ["4"], targets, np.full((8, 1), 0.8)).columns())
+    found, everyone = net_benefits(column, np.array([0.2, 0.21]), np.ones((8, 1)))
+    assert found[0, 0] == pytest.approx(everyone[0, 0]) and found[1, 0] == 0 < abs(everyone[1, 0])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_values_of_a_resample_are_as_recorded(name: str) -> None:
     outcomes, case = recorded(name)
