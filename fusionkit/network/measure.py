@@ -17,6 +17,7 @@ from fusionkit.graph.owners import owned
 from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
 from fusionkit.network.recurrent_costs import FewSteps
+from fusionkit.network.without_values import WithoutValues
 from fusionkit.planning.plan import Call, Cost, Lane, Plan, PlannedNode
 from fusionkit.planning.resolve import Use
 from fusionkit.shapes.layouts import ITEMS, Bundle, MaskedTokens, Shape, TensorShape, Windows, members, shape_of
@@ -70,7 +71,8 @@ def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = No
 
 def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) -> Measurement:
     with torch.device(device):
-        module = make_module(call, path, seed=0, weights_follow=True).eval()
+        with WithoutValues():
+            module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.carried) for shape in shapes]
         # It imports triton, which takes longer than a small network does.
         from torch.utils.flop_counter import FlopCounterMode

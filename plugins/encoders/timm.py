@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -322,4 +322,7 @@ def _sizes(shape: TensorShape) -> str:
 
 component = Encoder("timm", TimmConfig, Timm, rule="B _ _ _ -> ?", category="image",
                     paper="doi:10.5281/zenodo.4414861", needs=("timm",), pretrained=facts,
-                    probes=Probes(together=[{"model": "test_resnet", "features": "taps", "taps": [1, 2]}]))
+                    probes=Probes(values={"model": ["test_vit"]},
+                                  together=[{"model": "test_resnet", "features": "taps", "taps": [1, 2]},
+                                            *({"model": "test_vit", "pool": pool} for pool in get_args(Pool)[1:]),
+                                            {"model": "test_vit", "pool": "tokens", "prefix": "keep"}]))

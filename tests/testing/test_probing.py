@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from wrong_components import Adds, Fixed, Linear, Width
 
-from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape
+from fusionkit.api import ComponentError, Config, Encoder, Fusion, Probes, TensorShape
 from fusionkit.testing.checks.declared import Exceptions
 from fusionkit.testing.conformance import Kit, check_component
 from fusionkit.testing.faults import Fault
@@ -108,6 +108,57 @@ def test_a_costly_network_is_tried_on_small_volumes_in_batches_of_three() -> Non
     assert probe.choice.label == "defaults" and probe.cases == 3 and probe.inputs[0].spatial == (32, 33, 34)
     seen = kit.finding("rule").seen
     assert "batches of 3 cases" in seen and "tried by this check only, since it is large: bias=False" in seen
+
+
+class Broad(Config):
+    """Options of a network that costs much on volumes alone."""
+
+    width: PositiveInt = Field(512, description="Width.")
+
+
+class Convolves(nn.Module):
+    """On images and volumes; refuses the smallest grids."""
+
+    def __init__(self, config: Broad, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        if min(inputs[0].spatial) < 29:
+            raise ComponentError("too small", "", "")
+        kind = nn.Conv2d if len(inputs[0].spatial) == 2 else nn.Conv3d
+        self.layers = kind(inputs[0].width, config.width, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image).flatten(2).mean(2)
+
+
+def test_where_defaults_are_costly_a_lighter_choice_on_the_same_kind_of_inputs_is_tried() -> None:
+    sizes = [((2, 31, 37),), ((1, 29, 31, 37),)]
+    component = Encoder("broad", Broad, Convolves, rule="image: B _ ... -> B {width}",
+                        probes=Probes(sizes=sizes, together=[{"width": 3}]))
+    probes = probes_of(component)
+    tried = [(probe.choice.label, probe.inputs[0].layout) for probe in probes.few]
+    assert tried[:2] == [("defaults", "image"), ("width=3", "volume")]
+    assert ("defaults", "volume") in {(probe.choice.label, probe.inputs[0].layout) for probe in probes.accepted}
+
+
+class Deep(Config):
+    """Options of a network of many operations."""
+
+    layers: PositiveInt = Field(210, description="How many layers.")
+
+
+class Squashes(nn.Module):
+    def __init__(self, config: Deep, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*[nn.Tanh() for _ in range(config.layers)])
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
+
+
+def test_of_a_network_of_many_operations_the_smallest_is_traced() -> None:
+    probes = probes_of(Encoder("deep", Deep, Squashes, rule="B w -> B w", probes=Probes(together=[{"layers": 2}])))
+    assert probes.few[0].choice.label == "defaults"
+    assert [(probe.choice.label, probe.operations) for probe in probes.first] == [("layers=2", 2)]
 
 
 class Halves(Keeps):

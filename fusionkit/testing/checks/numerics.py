@@ -41,7 +41,7 @@ def dtypes(probe: Probe) -> Fault | Note | None:
     note = None
     for name, dtype in _DTYPES.items():
         try:
-            given[name] = run(probe.module().to(dtype), probe.data(3, dtype=dtype))
+            given[name] = run(probe.module().to(dtype), probe.data(2 if probe.heavy else 3, dtype=dtype))
         except RuntimeError as error:
             if name == "bfloat16" and _lacks_kernel(error, probe):
                 note = Note(f"{name} was not tried: on this processor PyTorch has none of it for {_kernel(error)}")

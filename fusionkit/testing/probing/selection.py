@@ -19,6 +19,8 @@ from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, one_line, witn
 from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shapes_for, shrunk
 
 _META_BATCHES, _CPU_BATCHES = (61, 67), (2, 5)
+MANY = 200
+"""Operations above which tracing takes many seconds."""
 
 
 @dataclass
@@ -38,7 +40,8 @@ class ProbeSet:
     def few(self) -> list[Probe]:
         """The defaults on every layout, and each other choice on one of the layouts in turn while it is cheap.
 
-        For a network that is large by default and has examples of smaller options, these replace the defaults.
+        For a network that is large by default and has examples of smaller options, these replace the defaults. On kinds
+        of inputs where the defaults are costly, as volumes beside images, a lighter choice does.
         """
         if self.exact:
             return self.accepted
@@ -48,26 +51,32 @@ class ProbeSet:
         first, *others = groups.values()
         if others and others[0][0].choice.small and any(probe.heavy for probe in first):
             first, *others = others
-        chosen, budget = list(map(_shrunk, first)), 2 * HEAVY
+        own = _lightest_of_layouts(first)
+        begun = [_lighter(probe, others) for probe in own] if any(not probe.costly for probe in own) else own
+        lighter = [probe for probe in begun if probe not in own]
+        chosen, budget = list(map(_shrunk, begun)), 2 * HEAVY - sum(probe.work for probe in lighter)
         for turn, group in enumerate(others):
             if budget <= 0:
                 break
             probe = _shrunk(group[turn % len(group)])
-            if not probe.costly:
+            if not probe.costly and not (lighter and probe.heavy):
                 budget -= probe.work
                 chosen.append(probe)
         return chosen
 
     @property
     def first(self) -> list[Probe]:
-        """The first of the few: tracing takes a second or more."""
-        return self.few[:1]
+        """The first of the few: tracing takes a second or more. Of a large network, the one of fewest operations."""
+        found = self.few[:1]
+        if self.exact or not found or found[0].operations <= MANY:
+            return found
+        return [min((probe for probe in self.accepted if not probe.brief), key=lambda probe: probe.operations)]
 
     @property
     def mapped(self) -> list[Probe]:
-        """The first cheap one on a map, else the first."""
+        """The first cheap one on a map, else as `first`."""
         return [*(probe for probe in self.few if not probe.heavy and any(shape.spatial for shape in probe.inputs)),
-                *self.few][:1]
+                *self.first][:1]
 
 
 def probes_of(component: Component, options: Mapping[str, Any] | None = None,
@@ -180,6 +189,26 @@ def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: Probe
             found.failed.append((probe.on(shapes), one_line(error), place_of_error(error, probe.component)))
             break
     return done
+
+
+def _lightest_of_layouts(probes: list[Probe]) -> list[Probe]:
+    """All of them, but of a large network the lightest on each kind of inputs: authors' sizes come beside the kit's."""
+    if not any(probe.heavy for probe in probes):
+        return probes
+    kept: dict[tuple[tuple[type, str], ...], Probe] = {}
+    for probe in sorted(probes, key=lambda each: each.work):
+        kept.setdefault(_kinds(probe), probe)
+    return [probe for probe in probes if any(probe is each for each in kept.values())]
+
+
+def _lighter(probe: Probe, others: Sequence[Sequence[Probe]]) -> Probe:
+    """The probe; in place of a costly one the lightest of other choices on the same kind of inputs, if one is not."""
+    same = [each for group in others for each in group if not each.costly and _kinds(each) == _kinds(probe)]
+    return min(same, key=lambda each: each.work, default=probe) if probe.costly else probe
+
+
+def _kinds(probe: Probe) -> tuple[tuple[type, str], ...]:
+    return tuple((type(shape), shape.layout) for shape in probe.inputs)
 
 
 def _shrunk(probe: Probe) -> Probe:
