@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from fusionkit_plugins.blocks.in_chunks import adapted, encoded
+from fusionkit_plugins.blocks.in_chunks import AUTO, Chunk, adapted, encoded, length_of
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ class EachItemConfig(Config):
 
     encoder: Inner = inner("encoder", default="encoder.conv", description=(
         "The encoder of one item, which gives a vector or a map; a map is averaged over its positions."))
-    chunk: PositiveInt = Field(32, description="How many items are encoded at a time.")
+    chunk: Chunk | PositiveInt = Field("auto", description=f"How many items are encoded at a time; {AUTO}.")
     recompute: bool = Field(False, description="Whether training keeps no activations within a chunk but computes them "
                                                "again on the way back: less memory, a third more time.")
 
@@ -49,7 +49,7 @@ class EachItem(nn.Module):
         shape = of_items(inputs)
         self.encoder = config.encoder.module([shape.item])
         self.width = features(config, inputs).width
-        self.chunk, self.recompute = config.chunk, config.recompute
+        self.chunk, self.recompute = length_of(self.encoder, shape.item.sizes, config.chunk), config.recompute
 
     def forward(self, items: Tensor, valid: Tensor | None = None) -> Tensor:
         """The tokens; those of padding are zeros."""

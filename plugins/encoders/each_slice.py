@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from fusionkit_plugins.blocks.in_chunks import adapted, encoded
+from fusionkit_plugins.blocks.in_chunks import AUTO, Chunk, adapted, encoded, length_of
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ class EachSliceConfig(Config):
         "The encoder of one slice. A vector of each becomes a token; a map, or several, become a volume with the "
         "slices in place."))
     along: Literal["depth", "height", "width"] = Field("depth", description="The axis whose positions are the slices.")
-    chunk: PositiveInt = Field(32, description="How many slices are encoded at a time.")
+    chunk: Chunk | PositiveInt = Field("auto", description=f"How many slices are encoded at a time; {AUTO}.")
     recompute: bool = Field(False, description="Whether training keeps no activations within a chunk but computes them "
                                                "again on the way back: less memory, a third more time.")
 
@@ -56,9 +56,10 @@ class EachSlice(nn.Module):
 
     def __init__(self, config: EachSliceConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
-        self.encoder = config.encoder.module([of_slice(config, inputs)])
+        slice_ = of_slice(config, inputs)
+        self.encoder = config.encoder.module([slice_])
         self.axis = _AXES[config.along]
-        self.chunk, self.recompute = config.chunk, config.recompute
+        self.chunk, self.recompute = length_of(self.encoder, slice_.sizes, config.chunk), config.recompute
         self.several = isinstance(slices_shape(config, inputs), Bundle)
 
     def forward(self, volume: Tensor) -> Tensor | tuple[Tensor, ...]:

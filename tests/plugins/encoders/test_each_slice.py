@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from fusionkit_plugins.blocks import in_chunks
+from fusionkit_plugins.blocks.in_chunks import bytes_of_item
 from fusionkit_plugins.encoders.conv import component as conv
 from fusionkit_plugins.encoders.each_slice import EachSlice, EachSliceConfig, slices_shape
 from fusionkit_plugins.encoders.plain_pyramid import PlainPyramid, PlainPyramidConfig, pyramid_of
 from fusionkit_plugins.encoders.timm import component as timm
+from torch import nn
 
 from fusionkit.components.config import ComponentError
 from fusionkit.components.inner import Inner
@@ -94,3 +97,25 @@ def test_a_pyramid_of_maps_on_one_grid(shapes: list[TensorShape], wanted: list[t
     assert [part.sizes for _, part in pyramid_of(config, shapes)] == wanted
     with pytest.raises(ComponentError, match="3 numbers for 2 maps"):
         pyramid_of(config, shapes[:2])
+
+
+def test_as_many_at_a_time_as_fit_into_the_budget(volume: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, largest = made(), bytes_of_item(made().encoder, [2, 37, 41])
+    # The first layer reads 2 x 37 x 41 numbers of 4 bytes and makes at least as many.
+    assert largest >= 2 * 2 * 37 * 41 * 4
+    for budget, longest in ((100 * largest, 15), (7 * largest, 4), (4 * largest, 4), (largest // 2, 1)):
+        monkeypatch.setattr(in_chunks, "BUDGET", budget)
+        module, seen = made(), []
+        module.encoder.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(len(given[0])))
+        torch.testing.assert_close(module(volume), whole(volume), atol=1e-6, rtol=0)
+        assert max(seen) == longest and sum(seen) == 15
+
+
+def test_an_item_takes_what_the_largest_operation_of_one_holds() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5), nn.Dropout(), nn.Conv2d(5, 2, 1)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state = torch.random.get_rng_state()
+    # Dropout holds its input, what it is multiplied with and the result, 5 maps of 8 x 8 each.
+    assert bytes_of_item(network, [3, 8, 8]) == in_chunks._LIVE * 4 * 64 * (5 + 5 + 5)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), state)
