@@ -8,6 +8,7 @@ from fusionkit_plugins.fusions.attention_pool import component
 from recorded import GOLDEN
 
 from fusionkit.conversion.verification.check import check
+from fusionkit.conversion.verification.reading import read_fixture
 
 X, Y, Z = (torch.randn(3, 5, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
 SLICES, MORE = torch.randn(3, 7, 5), torch.randn(3, 2, 5)
@@ -61,3 +62,16 @@ def test_sizes(build, count, width, hidden):
     """The number that the authors add to all scores is left out: a softmax does not see it."""
     assert count(build(component, X, Y, hidden=hidden)) == 2 * (width * hidden + hidden) + hidden
     assert count(build(component, X, Y, hidden=hidden, width=2)) == 2 * (6 * 2) + 2 * (2 * hidden + hidden) + hidden
+
+
+def test_the_pooling_of_monais_network_for_bags_is_the_same(build):
+    """Its scores have one more number, the same for all items, which the softmax takes away again."""
+    case = read_fixture(GOLDEN / "encoders" / "monai_mil_att.npz")
+    release, tokens = case.parameters, case.arrays["out_tokens"]
+    module = build(component, tokens, hidden=2048, gated=False)
+    module.load_state_dict({"hidden.weight": release["attention.0.weight"], "hidden.bias": release["attention.0.bias"],
+                            "score.weight": release["attention.2.weight"]})
+    scores = module.scores(tokens) + release["attention.2.bias"]
+    torch.testing.assert_close(scores.unsqueeze(2), case.arrays["tap_attention"], atol=1e-6, rtol=1e-5)
+    logits = module(tokens) @ release["myfc.weight"].T + release["myfc.bias"]
+    torch.testing.assert_close(logits, case.arrays["out_logits"], atol=1e-6, rtol=1e-5)
