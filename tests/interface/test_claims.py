@@ -10,6 +10,8 @@ from small_study import without_plots as without_plots
 from tiny_study import write_study
 
 from fusionkit.cli.parser import main
+from fusionkit.datasets.phantom_files import write_phantom
+from fusionkit.registry.lookup import discover
 
 CLAIM = """\
 fusionkit-claim: 1
@@ -91,3 +93,19 @@ def test_published_claims_are_listed_and_shown(capsys: pytest.CaptureFixture[str
     told = capsys.readouterr().out
     assert "0.648 to 0.886 *" in told  # Wilson's of 34 of 43, which the paper does not print
     assert "mmcaf-net: mmcaf-net, after penet, penet-e3d-msca-dropout" in told
+
+
+@pytest.mark.slow
+def test_the_claim_of_the_synthetic_cohort_runs_on_a_few_cases(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_phantom(tmp_path / "cohort", "additive", cases=24, seed=1, shares=(0.5, 0.25))
+    text = discover().claims["phantom-mmcaf"].read_text()
+    assert "graph: phantom-mmcaf\n" in text
+    said = tmp_path / "said.yaml"
+    said.write_text(text.replace("graph: phantom-mmcaf\n", "graph: phantom-mmcaf\n    training: {epochs: 1}\n"))
+    command = ["claims", "run", str(said), str(tmp_path / "cohort" / "data.yaml"), "-o", str(tmp_path / "out")]
+    assert main(command) in (0, 1)
+    found = json.loads((tmp_path / "out" / "claim.json").read_text())
+    assert [each["metric"] for each in found["findings"]] == ["auroc", "accuracy"]
+    assert all(0 <= each["here"]["value"] <= 1 for each in found["findings"])
+    assert "the publication on 800" in capsys.readouterr().err
