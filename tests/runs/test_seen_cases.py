@@ -79,7 +79,7 @@ def test_cases_of_another_file_that_were_trained_on_are_marked_in_every_table(
     assert "2 of 12 cases chose the best epoch of the training: 'c2', 'c3'\n" in said.err
     rows = [line for line in said.out.splitlines() if line.startswith("result  ")]
     assert len(rows) > 10 and all(line.endswith("  2 of 12 cases") for line in rows)
-    assert said.out.count("  trained on\n") == 4, "of the metrics, of two inputs left out, and of the intervals by formulas"
+    assert said.out.count("  trained on\n") == 4, "metrics, two inputs left out, intervals by formulas"
     kept = json.loads((tmp_path / "metrics.json").read_text())
     assert kept["trained_on"] == {"cases": 12, "trained_on": ["c0", "c1"]}
     assert json.loads((tmp_path / "missing.json").read_text())["trained_on"] == "2 of 12 cases"
