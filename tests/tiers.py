@@ -30,10 +30,11 @@ FULL_ONLY = re.compile("|".join((
 )))
 BY_HAND = re.compile("|".join((
     # What PyTorch's tracers make of each component, and its waits: graphs are exported and watched as well.
-    r"(^|/)test_contract\.py::test_a_component_holds_to_the_contract\[.*: (compile|onnx|waits)\]",
+    r"(^|/)test_contract\.py::test_a_component_holds_to_the_contract\[.*: (compile|export|onnx|waits)\]",
     r"(^|/)test_device_graphs\.py::", r"(^|/)test_third_party\.py::", r"(^|/)test_phantom_scenarios\.py::",
-    r"(^|/)test_demonstration\.py::test_(organs_small|phantom_small)",
-    r"(^|/)test_fresh_environment\.py::test_they_are_listed",
+    r"(^|/)test_demonstration\.py::test_(organs_small|phantom_small|tables_beside)",
+    # A new package of each kind: the quick tier checks the package and trains its component, in test_scaffold.py.
+    r"(^|/)test_fresh_environment\.py::test_they_(are_listed|pass_their_checks)",
     # Two processes train; the same is tested in one process, and in two by test_distributed.py.
     r"(^|/)test_(ogm|step_losses|fitting|settling|training_method|balancing_methods|shared_training)\.py::",
 )))
