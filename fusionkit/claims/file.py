@@ -18,6 +18,7 @@ from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find
+from fusionkit.syntax.version_key import unread_version
 
 VERSION_KEY, VERSION = "fusionkit-claim", 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -148,7 +149,11 @@ def read_claim(path: Path) -> PublishedClaim:
     and those of `fusionkit.syntax.reader`.
     """
     tree = read_file(path)
-    found = list(_version_faults(tree))
+    found: list[Diagnostic] = []
+    if span := unread_version(tree, VERSION_KEY, VERSION):
+        found.append(Diagnostic("claim-version", "the claim has no version, or one that cannot be read", span,
+                                why=f"this fusionkit reads version {VERSION}",
+                                fix=f"start it with '{VERSION_KEY}: {VERSION}', or update fusionkit"))
     body = tree
     if isinstance(tree, Mapping):
         body = Mapping({name: value for name, value in tree.items() if name != VERSION_KEY}, tree.keys, tree.span)
@@ -158,19 +163,6 @@ def read_claim(path: Path) -> PublishedClaim:
     if found or faults or content is None:
         raise GraphError(in_file_order([*found, *faults]))
     return PublishedClaim(path, content, tree)
-
-
-def _version_faults(tree: Tree) -> Iterator[Diagnostic]:
-    if not isinstance(tree, Mapping):
-        return
-    version = tree.get(VERSION_KEY)
-    if version is None:
-        yield Diagnostic("claim-version", "the claim has no version", tree.span,
-                         fix=f"start it with '{VERSION_KEY}: {VERSION}'")
-    elif not isinstance(version, Leaf) or version.value != VERSION or isinstance(version.value, bool):
-        yield Diagnostic("claim-version", "claims of that version cannot be read", version.span,
-                         why=f"this fusionkit reads version {VERSION}",
-                         fix=f"write '{VERSION_KEY}: {VERSION}', or update fusionkit")
 
 
 def _step_faults(content: ClaimContent, tree: Tree) -> Iterator[Diagnostic]:

@@ -15,9 +15,10 @@ from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import sha256_of, write_json
 from fusionkit.interface.console import Console, console_for
 from fusionkit.interface.keywords import spell_out
-from fusionkit.interface.train import TrainedRun, train
+from fusionkit.interface.train import TrainedRun, of_launch, train
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.registry.lookup import Registry, discover
+from fusionkit.runs.job import is_main
 from fusionkit.syntax.text_changes import in_one_line
 
 RESULT = "claim.json"
@@ -93,7 +94,7 @@ def run_claim(
     which `claim.json` closes. `resume` continues in that folder: finished trainings are kept. Without `data` nothing is
     trained and the verdict is `data not here`. Of folds the figures are those over all test cases.
     Raises: GraphError or DataError for what is wrong with the claim, the data or the names; RunError when training
-    fails.
+    fails. In a launch of several processes only the first one compares and writes.
     """
     registry = discover(files=[str(file) for file in plugins])
     found = find_claim(claim, registry)
@@ -101,21 +102,25 @@ def run_claim(
     if data is None:
         return ClaimResult(found, NO_DATA)
     folder = Path(output) if output is not None else Path(f"claim-{found.name}")
-    told = console_for(console, quiet)
+    told = of_launch(console_for(console, quiet))
     work = _Work(found, Path(data), folder, resume, told,
                  {"data_roots": data_roots, "plugins": plugins, **machine})
-    _refuse_other_claims(found, folder, resume)
+    if is_main():  # the others find what it has begun
+        _refuse_other_claims(found, folder, resume)
     findings: list[ClaimFinding] = []
     test_cases: dict[str, int] = {}
     for name in chosen:
         for other in found.before(name):
             work.train(other)
         reports = work.train(name).evaluation.reports
+        if not is_main():
+            continue  # of a launch of several processes the first one evaluates
         findings += judge(found, name, _measured(reports))
         test_cases[name] = max((each.counts.cases for each in reports), default=0)
     made = ClaimResult(found, overall(findings), tuple(findings), folder, test_cases)
-    write_json(folder / RESULT, {VERSION_KEY: 1, **made.as_json(), "sha256": sha256_of(found.file),
-                                 "fusionkit": __version__})
+    if is_main():
+        write_json(folder / RESULT, {VERSION_KEY: 1, **made.as_json(), "sha256": sha256_of(found.file),
+                                     "fusionkit": __version__})
     return made
 
 

@@ -18,6 +18,7 @@ from fusionkit.pretrained.shards import INDEXED, WeightFiles
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find
+from fusionkit.syntax.version_key import unread_version
 
 RECIPE, VERSION = "recipe.yaml", 1
 VERSION_KEY = "fusionkit-recipe"
@@ -160,7 +161,11 @@ def read_recipe(path: Path) -> Recipe:
     of `fusionkit.syntax.reader`.
     """
     tree = read_file(path)
-    found = list(_version_faults(tree))
+    found: list[Diagnostic] = []
+    if span := unread_version(tree, VERSION_KEY, VERSION):
+        found.append(Diagnostic("recipe-version", "the recipe has no version, or one that cannot be read", span,
+                                why=f"this fusionkit reads version {VERSION}",
+                                fix=f"start it with '{VERSION_KEY}: {VERSION}', or update fusionkit"))
     body = tree
     if isinstance(tree, Mapping):
         body = Mapping({name: _with_digits(value) if name == "weights" else value for name, value in tree.items()
@@ -179,18 +184,6 @@ def _with_digits(tree: Tree) -> Tree:
     return Mapping({name: Leaf(value.text, value.span, value.text)
                     if name in digits and isinstance(value, Leaf) and isinstance(value.value, int | float)
                     else value for name, value in tree.items()}, tree.keys, tree.span)
-
-
-def _version_faults(tree: Tree) -> list[Diagnostic]:
-    version = tree.get(VERSION_KEY) if isinstance(tree, Mapping) else None
-    if version is None:
-        return [Diagnostic("recipe-version", "the recipe has no version", tree.span,
-                           fix=f"start it with '{VERSION_KEY}: {VERSION}'")] if isinstance(tree, Mapping) else []
-    if not isinstance(version, Leaf) or version.value != VERSION or isinstance(version.value, bool):
-        return [Diagnostic("recipe-version", "recipes of that version cannot be read", version.span,
-                           why=f"this fusionkit reads version {VERSION}",
-                           fix=f"write '{VERSION_KEY}: {VERSION}', or update fusionkit")]
-    return []
 
 
 def recipe_of(weights: Path) -> Recipe | None:

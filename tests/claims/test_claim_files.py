@@ -101,7 +101,7 @@ def test_a_mistake_has_its_place(tmp_path: Path, rest: str, code: str, place: st
 
 @pytest.mark.parametrize(("top", "words"), [
     (TOP.replace("fusionkit-claim: 1\n", ""), "no version"),
-    (TOP.replace("claim: 1", "claim: 2"), "that version"),
+    (TOP.replace("claim: 1", "claim: 2"), "no version, or one that"),
     (TOP.replace("positives: 15", "positives: 43"), "fewer than"),
 ])
 def test_a_mistake_above_the_rows_is_told(tmp_path: Path, top: str, words: str) -> None:

@@ -36,8 +36,10 @@ def run(args: Namespace, console: Console) -> int:
     from fusionkit.claims.verdict import NO_DATA, NOT_REPRODUCED
     from fusionkit.cli.arguments import given
     from fusionkit.interface.claims import run_claim
+    from fusionkit.interface.train import of_launch
 
     options = {name: value for name, value in given(args).items() if name != "claims_command"}
+    console = of_launch(console)
     made = run_claim(**options, console=console)
     _show(made, console)
     console.data(made.as_json())
