@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from fusionkit.components.requirements import pip_install
-from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.loading import Cohort
 from fusionkit.data.signature import HeadTarget, InputNeed
-from fusionkit.deployment.batches import ArrayCase, case_arrays, stacked
 from fusionkit.deployment.exported import DATA
 from fusionkit.deployment.record import is_exported
+from fusionkit.deployment.views import Views
 from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
 from fusionkit.files import read_text
 from fusionkit.inference.head_result import HeadResult
@@ -40,21 +40,21 @@ class ExportedEngine:
         self._opened = opened = open_for_use(folder, options, samples)
         self.name = opened.record.name
         self.uncertainty: str | None = None
-        self.data: Mapping[str, Any] = to_plain(read_file(opened.folder / DATA, DataError))
-        self.heads: Mapping[str, HeadTarget] = {name: head.target for name, head in opened.heads.items()}
+        self.data: Mapping[str, Any] = to_plain(read_file(opened.first.folder / DATA, DataError))
+        self.heads: Mapping[str, HeadTarget] = {name: head.target for name, head in opened.first.heads.items()}
         self.inputs: Mapping[str, InputNeed] = {item.name: item.need for item in opened.record.inputs}
-        self.preprocessing, self.registry = opened.preprocessing, opened.registry
+        self.preprocessing, self.registry = opened.first.preprocessing, opened.registry
         self.at_once = opened.record.batch_size
-        self._networks = opened.networks
+        for part in opened.parts:
+            assert part.networks, "an export without networks; please report"  # read now, not with the first request
 
-    def prepared(self, cases: CaseDataset) -> ArrayCase:
-        """The first case as arrays."""
-        return case_arrays(cases, 0)
+    def prepared(self, cohort: Cohort) -> list[Views]:
+        """The first case as arrays, of every fold."""
+        return self._opened.prepared(cohort)
 
-    def results(self, cases: Sequence[ArrayCase]) -> dict[str, HeadResult]:
+    def results(self, cases: Sequence[list[Views]]) -> dict[str, HeadResult]:
         """Each head's results, calibrated and decided."""
-        batch = stacked(cases, self._opened.record.inputs)
-        return self._opened.results([[network.run(batch) for network in self._networks]])
+        return self._opened.results(cases)
 
 
 def engine_of(run: str | PathLike[str], options: RunKeywords, samples: int | None = None) -> Engine:

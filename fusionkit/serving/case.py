@@ -73,7 +73,7 @@ class UploadReader:
                 write_text(folder / _DATA, self._text)
                 self._write_table(folder, upload, files)
                 cohort = self._cohort(folder)
-                case = self.engine.prepared(cohort.dataset((0,), self.engine.preprocessing))
+                case = self.engine.prepared(cohort)
             except UserError as error:
                 raise DataError([_without(found, folder) for found in error.diagnostics]) from None
         return ReadCase(case, tuple(name for name in self.engine.inputs if not cohort.present(name)[0]),

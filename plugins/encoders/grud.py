@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.event_times import HOURS
-from fusionkit_plugins.blocks.recurrence import in_order, last_state, order_of
+from fusionkit_plugins.blocks.recurrence import States, in_order, last_state, order_of, over_steps
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -87,15 +87,16 @@ class GRUD(nn.Module):
         read_Btc = values_Btc.where(observed_Btc, fade_Btc * held_Btc)
         forget_Btw = torch.exp(-F.relu(self.forget(delta_Btc)))
         given_Btw3 = self.value(read_Btc) + self.missing(observed_Btc.to(values_Btc.dtype))
-        state_Bw = given_Btw3.new_zeros(values_Btc.shape[0], self.width)
-        states = []
-        for given, forget in zip(given_Btw3.unbind(1), forget_Btw.unbind(1), strict=True):
-            state_Bw = forget * state_Bw
-            gates, new = given.split([2 * self.width, self.width], 1)
-            update, reset = torch.sigmoid(gates + self.gates(state_Bw)).chunk(2, 1)
-            state_Bw = (1 - update) * state_Bw + update * torch.tanh(new + self.new(reset * state_Bw))
-            states.append(state_Bw)
-        return torch.stack(states, 1)
+        start_Bw = given_Btw3.new_zeros(values_Btc.shape[0], self.width)
+        return over_steps(self._after, (start_Bw,), (given_Btw3, forget_Btw))
+
+    def _after(self, states: States, given: States) -> States:
+        """The state after a step."""
+        given_Bw3, forget_Bw = given
+        state_Bw = forget_Bw * states[0]
+        gates, new = given_Bw3.split([2 * self.width, self.width], 1)
+        update, reset = torch.sigmoid(gates + self.gates(state_Bw)).chunk(2, 1)
+        return ((1 - update) * state_Bw + update * torch.tanh(new + self.new(reset * state_Bw)),)
 
 
 def shape(config: GRUDConfig, inputs: Sequence[TensorShape]) -> Shape:
