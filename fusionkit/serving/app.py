@@ -7,6 +7,7 @@ import hmac
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from starlette.applications import Starlette
@@ -24,6 +25,7 @@ from fusionkit.serving.batching import Batcher, BusyError
 from fusionkit.serving.engine import Engine, RequestLimits
 from fusionkit.serving.metrics import Metrics
 from fusionkit.serving.openapi import described, page
+from fusionkit.serving.private import server_folder
 from fusionkit.serving.uploads import CELLS, Upload, bad_request, cells_of
 
 _RETRY = 1  # seconds
@@ -41,17 +43,19 @@ class _InMemory(MultiPartParser):
 
 
 def application(engine: Engine, limits: RequestLimits | None = None, *, token: str | None = None,
-                hosts: tuple[str, ...] = ("*",)) -> Starlette:
+                hosts: tuple[str, ...] = ("*",), counts: Path | None = None) -> Starlette:
     """The application of a network. With `token` every request but /health must have it; `hosts` are its own names.
+
+    `counts` is a folder in which processes that serve together add up what they count.
 
     Raises: GraphError with `not-served` for inputs that a request cannot hold.
     """
-    return _Server(engine, limits or RequestLimits(), token).application(hosts)
+    return _Server(engine, limits or RequestLimits(), token, Metrics(counts)).application(hosts)
 
 
 class _Server:
-    def __init__(self, engine: Engine, limits: RequestLimits, token: str | None) -> None:
-        self.engine, self.limits, self.token, self.metrics = engine, limits, token, Metrics()
+    def __init__(self, engine: Engine, limits: RequestLimits, token: str | None, metrics: Metrics) -> None:
+        self.engine, self.limits, self.token, self.metrics = engine, limits, token, metrics
         self.batcher, self.open = Batcher(engine, limits, self.metrics), 0
         self.description = described(engine, self.batcher.reader, token is not None)
         self.page = page(self.description, self.batcher.reader)
@@ -65,17 +69,18 @@ class _Server:
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        self.batcher.start()
-        try:
-            yield
-        finally:
-            await self.batcher.stop()
+        with server_folder() as self.batcher.reader.folder:
+            self.batcher.start()
+            try:
+                yield
+            finally:
+                await self.batcher.stop()
 
     async def predict(self, request: Request) -> Response:
         start = time.perf_counter()
         response = self.unknown(request) or await self.answered(request)
         self.metrics.add("fusionkit_requests_total", status=str(response.status_code))
-        self.metrics.took(time.perf_counter() - start)
+        self.metrics.took(time.perf_counter() - start, self.batcher.waiting)
         return response
 
     async def answered(self, request: Request) -> Response:

@@ -30,9 +30,18 @@ def steps_of(series: Series | Tensor) -> Tensor:
     return torch.cat([series.values, series.observed.to(series.values.dtype)], 2)
 
 
+def places_of_steps(valid_Bt: Tensor) -> Tensor:
+    """Where each step (B, t) stands when the real ones come first, in their order, and the others behind them."""
+    # Counted, not sorted: a stable sort cannot be written as ONNX.
+    real_Bt, others_Bt = valid_Bt.cumsum(1), (~valid_Bt).cumsum(1)
+    return torch.where(valid_Bt, real_Bt, real_Bt[:, -1:] + others_Bt) - 1
+
+
 def order_of(valid_Bt: Tensor) -> Tensor:
     """The places (B, t) of the steps, the real ones first and in their order."""
-    return torch.argsort((~valid_Bt).to(torch.int64), dim=1, stable=True)
+    to_Bt = places_of_steps(valid_Bt)
+    from_Bt = torch.arange(to_Bt.shape[1], device=to_Bt.device).expand_as(to_Bt)
+    return torch.zeros_like(to_Bt).scatter(1, to_Bt, from_Bt)
 
 
 def in_order(x_Btc: Tensor, order_Bt: Tensor) -> Tensor:
@@ -65,6 +74,15 @@ def over_steps(step: Step, start: States, given_Bt: Sequence[Tensor]) -> Tensor:
         states = step(states, given)
         found.append(states[0])
     return torch.stack(found, 1)
+
+
+def so_far(x_Btc: Tensor) -> Tensor:
+    """The largest of the whole numbers from -1 up to each step, (B, t, c)."""
+    if not torch.compiler.is_exporting():
+        return x_Btc.cummax(1).values
+    # ONNX has no running maximum.
+    return over_steps(lambda most, given: (torch.maximum(most[0], given[0]),), (torch.full_like(x_Btc[:, 0], -1),),
+                      (x_Btc,))
 
 
 class Recurrence(nn.Module):

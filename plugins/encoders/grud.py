@@ -13,7 +13,15 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.event_times import HOURS
-from fusionkit_plugins.blocks.recurrence import States, in_order, last_state, order_of, over_steps
+from fusionkit_plugins.blocks.recurrence import (
+    States,
+    in_order,
+    last_state,
+    order_of,
+    over_steps,
+    places_of_steps,
+    so_far,
+)
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -73,12 +81,12 @@ class GRUD(nn.Module):
         states_Btw = self._states(values_Btc, observed_Btc, time_Bt1.squeeze(2))
         if self.pooled:
             return last_state(states_Btw, valid)
-        return in_order(states_Btw, torch.argsort(order_Bt, 1))
+        return in_order(states_Btw, places_of_steps(valid))
 
     def _states(self, values_Btc: Tensor, observed_Btc: Tensor, time_Bt: Tensor) -> Tensor:
         """The states of all steps; those of real steps depend on none behind them."""
         place_t1 = torch.arange(values_Btc.shape[1], device=values_Btc.device).unsqueeze(1)
-        last_Btc = place_t1.where(observed_Btc, -1).cummax(1).values
+        last_Btc = so_far(place_t1.where(observed_Btc, -1))
         before_Btc = F.pad(last_Btc[:, :-1], (0, 0, 1, 0), value=-1).clamp(min=0)
         now_Btc = time_Bt.unsqueeze(2).expand_as(values_Btc)
         delta_Btc = (now_Btc - now_Btc.gather(1, before_Btc)) / self.unit

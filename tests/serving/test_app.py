@@ -182,7 +182,7 @@ def packed(**files):
 
 
 def test_samples_of_a_case_are_those_of_predict_and_no_file_stays(study, tmp_path, monkeypatch):
-    monkeypatch.setattr("fusionkit.serving.case._MEMORY", tmp_path)
+    monkeypatch.setattr("fusionkit.serving.private._MEMORY", tmp_path)
     row, content = read_table(study / "cases.csv")[1], (study / "c1.npy").read_bytes()
     own = cells(row)
     with TestClient(application(study / "run", quiet=True, device="cpu")) as client:
