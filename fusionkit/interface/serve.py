@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN = "FUSIONKIT_TOKEN"  # noqa: S105 - the name of the variable that holds it
-_SHORTEST, MOST_WORKERS = 16, 256
+_SHORTEST, MOST_WORKERS, _CONNECTIONS = 16, 256, 512
 
 
 class ExportedEngine:
@@ -118,13 +118,16 @@ def serve(
     made = application(run, limits=limits, token=token, **given)
     import uvicorn
 
+    from fusionkit.serving.protocol import PatientForAWhile
+
     by = f" by {workers} processes" if workers > 1 else ""
     shown.note(f"serving {str(run)!r} at http://{host}:{port}{by}, with a token" if token else
                f"serving {str(run)!r} at http://{host}:{port}{by}, for this machine alone")
     shown.note("research software, no medical device; nothing of a case is logged or kept")
     at: dict[str, Any] = {
-        "host": host, "port": port, "log_level": "warning", "access_log": False, "server_header": False,
-        "timeout_graceful_shutdown": int(limits.seconds), "limit_concurrency": 4 * limits.waiting}
+        "host": host, "port": port, "log_level": "error", "access_log": False, "server_header": False,
+        "http": PatientForAWhile, "timeout_graceful_shutdown": int(limits.seconds),
+        "limit_concurrency": max(4 * limits.waiting, _CONNECTIONS)}
     if workers == 1:
         uvicorn.run(made, **at)
         return

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Mapping
+from inspect import signature
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SERVED = "FUSIONKIT_SERVED"
 """The variable: JSON of the keywords of `application`, with the file of the token in place of the token."""
+_PATIENCE = "timeout_worker_healthcheck"
 
 
 def serve_together(workers: int, served: Mapping[str, Any], at: Mapping[str, Any]) -> None:
@@ -33,7 +35,9 @@ def serve_together(workers: int, served: Mapping[str, Any], at: Mapping[str, Any
     with server_folder() as counts:
         text = json.dumps({**served, "console": None, "quiet": True, "counts": counts}, default=str)
         os.environ |= {SERVED: text, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-        uvicorn.run(f"{__name__}:{made.__name__}", factory=True, workers=workers, **at)
+        # A process that imports on a busy machine is not one that hangs; older releases fix this at 5 seconds.
+        patient = {_PATIENCE: 60} if _PATIENCE in signature(uvicorn.Config.__init__).parameters else {}
+        uvicorn.run(f"{__name__}:{made.__name__}", factory=True, workers=workers, **at, **patient)
 
 
 def made() -> Starlette:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,6 +30,8 @@ from fusionkit.serving.private import server_folder
 from fusionkit.serving.uploads import CELLS, Upload, bad_request, cells_of
 
 _RETRY = 1  # seconds
+# It logs bytes of requests that it cannot read.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 _PRIVATE = {"cache-control": "no-store"}
 
 
@@ -37,9 +40,29 @@ class _TooLargeError(Exception):
 
 
 class _InMemory(MultiPartParser):
-    """Keeps files in memory, which the limit of the request bounds: nothing of a patient reaches a disk."""
+    """Keeps files in memory, which the limit of the request bounds: nothing of a patient reaches a disk.
+
+    A request that ends within a part is refused, since an optional input that was cut off would count as absent; and so
+    is text in another encoding, which would be read as other letters.
+    """
 
     spool_max_size = 1 << 62
+    whole = False
+
+    def on_part_end(self) -> None:
+        """A part is complete."""
+        part, self._charset = self._current_part, "utf-8"
+        if part.file is None:
+            try:
+                bytes(part.data).decode("utf-8")
+            except UnicodeDecodeError:
+                raise MultiPartException(f"the part {part.field_name!r} is no UTF-8") from None
+        super().on_part_end()
+
+    def on_end(self) -> None:
+        """All parts are complete."""
+        self.whole = True
+        super().on_end()
 
 
 def application(engine: Engine, limits: RequestLimits | None = None, *, token: str | None = None,
@@ -127,9 +150,14 @@ class _Server:
         parser = _InMemory(Headers(scope=request.scope), self.body(request), max_files=self.limits.files,
                            max_fields=self.limits.form_fields, max_part_size=self.limits.cells_bytes)
         try:
-            return await parser.parse()
+            found = await parser.parse()
         except (MultiPartException, KeyError, UnicodeDecodeError) as error:
             raise bad_request("the request cannot be read", getattr(error, "message", type(error).__name__)) from None
+        if not parser.whole:
+            for file in parser._files_to_close_on_error:
+                file.close()
+            raise bad_request("the request ends within a part", "its last boundary is missing")
+        return found
 
     async def body(self, request: Request) -> Any:
         """The bytes of a request, as far as they may go."""

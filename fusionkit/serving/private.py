@@ -42,6 +42,7 @@ def server_folder() -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            _remove_left(parent)  # of processes that this one started
 
 
 def _remove_left(parent: Path) -> None:

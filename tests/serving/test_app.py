@@ -156,11 +156,27 @@ def test_refusals_have_code_message_why_and_fix_and_no_path(study, client):
 @pytest.mark.parametrize(("sent", "wanted"), [
     ({"files": said("[1]")}, "bad-request"), ({"files": said("{")}, "bad-request"),
     ({"files": said('{"a": [1]}')}, "bad-request"), ({"json": {"a": 1}}, "bad-request"),
-    ({"files": said('{"aa": 1}')}, "unknown-cell"),
+    ({"files": said('{"aa": 1}')}, "unknown-cell"), ({"files": said('{"a": 1, "a": 2, "b": 1}')}, "bad-request"),
+    ({"files": said('{"a": NaN, "b": 1}')}, "bad-request"),
+    ({"files": said('{"a": "\\ud800", "b": 1}')}, "bad-request"),
+    ({"files": {"cells": (None, b'{"a": "\xff", "b": 1}')}}, "bad-request"),
     ({"files": {**said('{"a": 1, "b": 2}'), "ct": b"x"}}, "bad-request")])
 def test_a_request_that_cannot_be_understood_is_refused(client, sent, wanted):
     response = client.post("/predict", **sent)
     assert response.status_code == 400 and code(response) == wanted
+
+
+def test_a_request_that_is_cut_off_is_refused(study, client, caplog):
+    """An optional input whose part is not complete would else count as absent."""
+    whole = (b'--x\r\nContent-Disposition: form-data; name="cells"\r\n\r\n{"a": 1, "b": 2}\r\n--x\r\n'
+             b'Content-Disposition: form-data; name="scan"; filename="s.npy"\r\n\r\n' + (study / "c1.npy").read_bytes() + b"\r\n--x--\r\n")
+    sent = {"headers": {"content-type": "multipart/form-data; boundary=x"}}
+    assert client.post("/predict", content=whole, **sent).json()["absent"] == ["more"]
+    for end in (-40, -6):
+        response = client.post("/predict", content=whole[:end], **sent)
+        assert response.status_code == 400 and code(response) == "bad-request"
+    assert client.post("/predict", content=b"--y" + whole, **sent).status_code == 400
+    assert not caplog.records
 
 
 def test_pages_and_names(client):
