@@ -172,8 +172,8 @@ class _Server:
         """The refusal of a request without the token, if there is one."""
         if self.token is None:
             return None
-        given = request.headers.get("authorization", "")
-        if hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if hmac.compare_digest(given.encode(), self.token.encode()) and scheme.lower() == "bearer":
             return None
         return _refused(401, "unauthorised", "the token is missing or wrong", "this server requires one",
                         {"www-authenticate": "Bearer"})

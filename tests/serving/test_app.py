@@ -169,7 +169,8 @@ def test_a_request_that_cannot_be_understood_is_refused(client, sent, wanted):
 def test_a_request_that_is_cut_off_is_refused(study, client, caplog):
     """An optional input whose part is not complete would else count as absent."""
     whole = (b'--x\r\nContent-Disposition: form-data; name="cells"\r\n\r\n{"a": 1, "b": 2}\r\n--x\r\n'
-             b'Content-Disposition: form-data; name="scan"; filename="s.npy"\r\n\r\n' + (study / "c1.npy").read_bytes() + b"\r\n--x--\r\n")
+             b'Content-Disposition: form-data; name="scan"; filename="s.npy"\r\n\r\n' + (study / "c1.npy").read_bytes()
+             + b"\r\n--x--\r\n")
     sent = {"headers": {"content-type": "multipart/form-data; boundary=x"}}
     assert client.post("/predict", content=whole, **sent).json()["absent"] == ["more"]
     for end in (-40, -6):
@@ -278,7 +279,7 @@ def test_a_token_is_asked_for_and_needed_elsewhere(study, tmp_path):
     row = cells(read_table(study / "cases.csv")[0])
     with TestClient(app) as client:
         assert client.get("/health").status_code == 200
-        for headers in ({}, {"authorization": "Bearer wrong"}):
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {'t' * 20}"}):
             assert client.post("/predict", files=row, headers=headers).status_code == 401
             assert client.get("/metrics", headers=headers).status_code == 401
         assert client.post("/predict", files=row, headers={"authorization": f"Bearer {'t' * 20}"}).status_code == 200
