@@ -112,7 +112,8 @@ def serve(
     check_workers(workers, options["components"])
     limits = limits or RequestLimits()
     shown = console_for(options["console"], options["quiet"])
-    allowed = [*LOOPBACK, "[::1]", *names] if host in LOOPBACK else [*names] or ["*"]
+    # A supervisor on this machine asks for /health by the machine's own names.
+    allowed = [*LOOPBACK, "[::1]", *names] if names or host in LOOPBACK else ["*"]
     options["console"] = shown
     given: dict[str, Any] = {"hosts": allowed, "samples": samples, **options}
     made = application(run, limits=limits, token=token, **given)
