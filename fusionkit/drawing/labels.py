@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fusionkit.planning.plan import Cost, Plan, PlannedNode, Value
@@ -27,6 +28,7 @@ _BOLD = 1.13
 _ELLIPSIS = "\u2026"
 
 
+@lru_cache(maxsize=8192)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """An upper bound on the width of a line of text in pixels, in any common sans serif font of that size."""
     hundredths = sum(_WIDTHS[ord(letter) - 32] if " " <= letter <= "~" else _other_width(letter) for letter in text)
@@ -50,7 +52,7 @@ def shorten(text: str, size: float, widest: float) -> str:
 
 def clean(text: str) -> str:
     """The text on one line, without characters that are not allowed in XML."""
-    kept = "".join(letter if letter.isprintable() or letter == " " else " " for letter in text)
+    kept = text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(kept.split())
 
 

@@ -144,7 +144,9 @@ def test_runs_and_their_curves(folder: Path):
         (place / "graph.yaml").write_text(GRAPH)
     (folder / "cv" / "cases.json").write_text(json.dumps({"folds": [["a"], ["b"]]}))
     assert [each["path"] for each in got(folder, "/api/files").data] == ["deep/windows.yml", "graph.yaml"]
-    row, = got(folder, "/api/runs").data
+    found = got(folder, "/api/runs").data
+    row, = found["rows"]
+    assert found["complete"]
     assert (row["path"], row["state"], row["folds"], row["network"]) == ("cv", "unfinished", 2, "small")
     found = got(folder, "/api/history?id=cv").data
     assert found["trainings"] == ["fold-0", "fold-1"] and list(found["curves"]) == ["train_loss"]

@@ -17,10 +17,14 @@ const UNDER = { run: "runs", page: "runs", cases: "runs", compare: "runs", new: 
 const main = document.getElementById("main");
 let leave = () => {};
 let about = null;
+let newest = 0;
 
+// A page draws into a place of its own: one that is still loading when another is opened changes nothing any more.
 async function show() {
+  const number = ++newest, place = h("div", { class: "place" });
   leave();
   leave = () => {};
+  main.replaceChildren(place);
   try {
     about = about || await get("about");
     const [, name, rest] = location.hash.match(/^#\/(\w+)\/?(.*)$/) || [null, "graph", ""];
@@ -28,9 +32,11 @@ async function show() {
       if (link.getAttribute("href") === `#/${UNDER[name] || name}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    leave = await (PAGES[name] || graphPage)(main, about, decodeURI(rest));
+    const left = await (PAGES[name] || graphPage)(place, about, decodeURI(rest));
+    if (number === newest) leave = left;
+    else left();
   } catch (error) {
-    main.replaceChildren(h("p", { class: "note", role: "alert" }, error.message));
+    place.replaceChildren(h("p", { class: "note", role: "alert" }, error.message));
   }
 }
 

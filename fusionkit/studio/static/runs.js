@@ -5,10 +5,10 @@ import { chart } from "./curves.js";
 import { ago, figure, h, say } from "./dom.js";
 import { pageLinks } from "./frame.js";
 
-const SHOWN = 200, EVERY = 2000;
+const SHOWN = 100, EVERY = 2000;
 
 export async function runsPage(main, about, id) {
-  const rows = await get("runs");
+  let { rows, complete } = await get("runs");
   const chosen = new Set();
   let most = SHOWN, pages = [], timer = null, gone = false;
   const filter = h("input", { type: "search", "aria-label": "Filter runs", placeholder: "words, or auroc>0.9", size: 34, oninput: draw });
@@ -20,16 +20,27 @@ export async function runsPage(main, about, id) {
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, h("table", {}, h("thead", {}, h("tr", {},
       ["", "run", "network", "state", "results, 95 %", "changed"].map((name) => h("th", { scope: "col" }, name || h("span", {}, "choose"))))), body)), side));
   draw();
-  pages = await get("pages");
   if (id) show(id);
-  else side.append(others(), h("p", { class: "quiet" }, rows.length ? "choose a run" : h("span", {}, "no runs below this folder yet: ", h("a", { href: "#/train/" }, "train a network"))));
+  rest().catch((error) => say(error.message));
+
+  // The first reading of many runs goes on while those that are known are shown.
+  async function rest() {
+    while (!complete && !gone) {
+      ({ rows, complete } = await get("runs", { more: 1 }));
+      if (!gone) draw();
+    }
+    pages = await get("pages");
+    if (gone) return;
+    if (id) show(id);
+    else side.append(others(), h("p", { class: "quiet" }, rows.length ? "choose a run" : h("span", {}, "no runs below this folder yet: ", h("a", { href: "#/train/" }, "train a network"))));
+  }
 
   function draw() {
     const words = filter.value.trim().split(/\s+/).filter(Boolean);
     const found = rows.filter((row) => words.every((word) => matches(row, word)));
     body.replaceChildren(...found.slice(0, most).map(line));
     more.hidden = found.length <= most;
-    say(`${found.length} of ${rows.length} runs`);
+    say(`${found.length} of ${rows.length} runs${complete ? "" : " so far, reading more …"}`);
   }
   function line(row) {
     const box = h("input", { type: "checkbox", "aria-label": `choose ${row.path}`, onchange: () => {
