@@ -69,7 +69,8 @@ class Card:
     """One box and its texts from the top: title with badges, rows, cost line; `tooltip` is shown on hover.
 
     `kind` (`input`, `encoder`, `fusion`, `head`; `other` where it is not known) sets colour and outline, which is
-    dashed if the box is `optional`. `faulty`: there is a mistake in it; `unknown`: its shapes are not known.
+    dashed if the box is `optional`. `faulty`: there is a mistake in it; `unknown`: its shapes are not known. `mark` is
+    a word on what differs from another graph, `inside` the boxes that are folded into this one.
     """
 
     key: str
@@ -82,6 +83,8 @@ class Card:
     optional: bool = False
     faulty: bool = False
     unknown: bool = False
+    mark: str = ""
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

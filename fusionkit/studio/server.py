@@ -57,7 +57,8 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
         "compare": desk.compare, "pages": desk.pages, "work": desk.jobs, "work/{id}": desk.job,
         "work/{id}/log": desk.log, "cases": cases.cases, "case": cases.case, "picture": cases.picture}
     posts: dict[str, Handler] = {
-        "outline": desk.outline, "check": desk.asked("check"), "edit": desk.asked("edit"),
+        "outline": desk.outline, "data": desk.data, "reload": desk.reload,
+        "check": desk.asked("check"), "edit": desk.asked("edit"), "words": desk.asked("words"),
         "diff": desk.asked("difference"), "page": desk.admit, "propose": desk.propose,
         "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
         "case/inputs": cases.inputs, "case/slices": cases.slices}
@@ -143,6 +144,18 @@ class _Desk:
         given = await body_of(request)
         sizes = [float(given.get(name) or standard) for name, standard in (("wide", 1600), ("high", 950))]
         return JSONResponse({"svg": await asyncio.to_thread(_outlined, text_of(given, "text"), *sizes)})
+
+    async def data(self, request: Request) -> Response:
+        """The mistakes of the text of a data file, whose paths are relative to where it lies."""
+        given = await body_of(request)
+        place = self.folder.place(text_of(given, "path"))
+        return await answered(self.link, "data", {"text": text_of(given, "text"), "place": str(place),
+                                                  "cells": bool(given.get("cells"))})
+
+    async def reload(self, request: Request) -> Response:
+        """Start the worker anew: it finds components that were installed or changed since."""
+        await self.link.restart()
+        return JSONResponse({"worker": "ready" if self.link.ready else "starting"})
 
     def asked(self, call: str) -> Handler:
         """What the worker answers to the request's body."""

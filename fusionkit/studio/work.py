@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.files import inside, opened, plain_json, read_text, write_json
-from fusionkit.records.run_folders import CASES, GRAPH, HISTORY, RUN, folds_of, plain_yaml
+from fusionkit.records.run_folders import CASES, GRAPH, HISTORY, RUN, folds_of, plain_yaml, read_row
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.runner import ENDED, JOB, LOG, STARTED, lives
 from fusionkit.training.flags import FLAGS
@@ -96,6 +96,8 @@ class Work:
         elif command == "inspect":
             output = self._output(given)
             argv = ["inspect", self._file(given, "data"), "-o", f"./{output}"]
+        elif command == "resume":
+            output, argv = self._unfinished(given)
         elif command in OF_RUNS:
             output = ""
             run = self.folder.folder(_text(given, "run"))
@@ -107,7 +109,7 @@ class Work:
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         folder = self._place() / name
         folder.mkdir(parents=True)
-        write_json(folder / JOB, {"command": command, "argv": argv, "output": output, "begun": time.time(),
+        write_json(folder / JOB, {"command": argv[0], "argv": argv, "output": output, "begun": time.time(),
                                   "folder": str(self.folder.path)})
         self._run(folder)
         return self.job(name)
@@ -207,6 +209,25 @@ class Work:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RefusedFileError(409, "folder-not-empty", f"{name!r} is there already: choose another name")
         return name
+
+    def _unfinished(self, given: Mapping[str, Any]) -> tuple[str, list[str]]:
+        """The folder of a run that a terminal began, and the command that goes on with it.
+
+        The run has its graph with every setting; its data file is named by the page, and `train` refuses another one.
+        """
+        path = self.folder.folder(_text(given, "run"))
+        row = read_row(path, self.folder.path)
+        if row is None or row.kind not in ("run", "folds") or row.state != "unfinished":
+            raise RefusedFileError(409, "not-resumable", "only a training that nobody is at is resumed" if row is None
+                                   else f"the run is {row.state}, and only an unfinished one is resumed")
+        graph = inside(self.folder.path, str((folds_of(path) or [path])[0] / GRAPH))
+        if graph is None or not graph.is_file():
+            raise RefusedFileError(409, "not-resumable", "the run has no graph yet: start it again")
+        output = path.relative_to(self.folder.path).as_posix()
+        self._refuse_busy(output)
+        fold = (plain_json(path / CASES) or {}).get("fold")
+        return output, ["train", f"./{graph.relative_to(self.folder.path).as_posix()}", self._file(given, "data"), "-o",
+                        f"./{output}", *([f"--fold={fold}"] if isinstance(fold, int) else []), "--resume"]
 
     def _refuse_busy(self, output: str) -> None:
         if any(job["output"] == output and job["state"] in ACTIVE for job in self.jobs()):

@@ -116,6 +116,14 @@ def test_a_graph_is_saved_with_its_line_ends_and_never_over_a_change(folder: Pat
     assert request(app(folder, write=True), "PUT", "/api/file", new).status == 409
 
 
+def test_a_data_file_is_checked_where_it_lies(folder: Path):
+    found = request(app(folder), "POST", "/api/data", {"text": "a", "path": "deep/new.yaml", "cells": True}).data
+    assert found == {"call": "data", "with": {"text": "a", "place": str(folder / "deep" / "new.yaml"), "cells": True}}
+    for path in ("../secret.yaml", "/etc/data.yaml", "link.yaml"):
+        assert request(app(folder), "POST", "/api/data", {"text": "a", "path": path}).status == 403
+    assert request(app(folder), "POST", "/api/reload", {}).status == 200
+
+
 @pytest.mark.parametrize(("text", "status"), [("good", 200), ("wrong", 400), ("slow", 504)])
 def test_the_worker_is_asked(folder: Path, text: str, status: int):
     found = request(app(folder), "POST", "/api/check", {"text": text})

@@ -4,15 +4,16 @@ import { get, takeToken } from "./api.js";
 import { beginPage } from "./begin.js";
 import { casesPage } from "./cases.js";
 import { comparePage } from "./compare.js";
+import { diffPage } from "./diff.js";
 import { h, say } from "./dom.js";
 import { framePage } from "./frame.js";
 import { graphPage } from "./graph.js";
 import { runsPage } from "./runs.js";
 import { trainPage, workPage } from "./work.js";
 
-const PAGES = { graph: graphPage, runs: runsPage, run: runsPage, page: framePage, cases: casesPage, compare: comparePage, begin: beginPage,
+const PAGES = { graph: graphPage, runs: runsPage, run: runsPage, page: framePage, cases: casesPage, compare: comparePage, begin: beginPage, diff: diffPage,
   new: (main, about, name) => graphPage(main, about, "", name), work: workPage, train: trainPage };
-const UNDER = { run: "runs", page: "runs", cases: "runs", compare: "runs", new: "graph", train: "work" };
+const UNDER = { run: "runs", page: "runs", cases: "runs", compare: "runs", new: "graph", diff: "graph", train: "work" };
 
 const main = document.getElementById("main");
 let leave = () => {};
@@ -25,6 +26,7 @@ async function show() {
   leave();
   leave = () => {};
   main.replaceChildren(place);
+  say("");
   try {
     about = about || await get("about");
     const [, name, rest] = location.hash.match(/^#\/(\w+)\/?(.*)$/) || [null, "graph", ""];

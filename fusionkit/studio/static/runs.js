@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { chart } from "./curves.js";
+import { changedRows, changesTable, hash } from "./diff.js";
 import { ago, figure, h, say } from "./dom.js";
 import { pageLinks } from "./frame.js";
 
@@ -72,6 +73,7 @@ export async function runsPage(main, about, id) {
         mine.length ? h("ul", {}, pageLinks(mine)) : "",
         about.write && run.state === "finished" && run.kind !== "comparison" ? h("p", { class: "bar" },
           ["report", "explain"].map((command) => h("button", { onclick: () => begin(command, path) }, `Run ${command}`))) : "",
+        run.state === "unfinished" && run.kind !== "comparison" ? await resumption(path) : "",
         losses.length ? chart(past.curves, losses, "loss") : "",
         losses.length ? h("p", { class: "quiet" }, past.trainings.length > 1
           ? `mean of ${past.trainings.length} trainings; the band is from the lowest to the highest, no interval` : "one training") : "",
@@ -81,21 +83,26 @@ export async function runsPage(main, about, id) {
     } catch (error) { side.replaceChildren(h("p", {}, error.message)); }
   }
 
-  async function begin(command, run) {
-    try { location.hash = `#/work/${(await post("work", { command, run })).id}`; } catch (error) { say(error.message); }
+  // A training that was begun in a terminal, or whose work is gone: its folder has all but the place of the data.
+  async function resumption(run) {
+    const data = (await get("sources")).data;
+    const select = h("select", { id: "resumed" }, data.map((name) => h("option", { value: name }, name)));
+    if (!about.write || !data.length) return h("p", {}, "To go on: ", h("code", {}, `fusionkit train GRAPH DATA -o ${run} --resume`), about.write ? ", with a data file in this folder from here" : "");
+    return h("p", { class: "bar" }, h("label", { for: "resumed" }, "with the data file"), select, h("button", { onclick: () => begin("resume", run, { data: select.value }) }, "Resume"));
   }
+
+  async function begin(command, run, more = {}) {
+    try { location.hash = `#/work/${(await post("work", { command, run, ...more })).id}`; } catch (error) { refuse(error.message); }
+  }
+  function refuse(text) { side.prepend(h("p", { class: "note", role: "alert" }, text)); }
 
   async function compare() {
     const [a, b] = [...chosen];
     const [one, other] = await Promise.all([get("run", { id: a }), get("run", { id: b })]);
     const found = await post("diff", { a: one.graph, b: other.graph, wide: 900, high: 600 });
-    const rows = [...found.added.map((name) => [name, "new", ""]), ...found.gone.map((name) => [name, "gone", ""]),
-      ...Object.entries(found.renamed).map(([old, name]) => [old, "renamed", name]),
-      ...Object.entries(found.changed).flatMap(([name, list]) => list.map(([key, old, value]) => [`${name}.${key}`, said(old), said(value)])),
-      ...found.top.map(([key, old, value]) => [key, said(old), said(value)])];
-    side.replaceChildren(h("h2", {}, `${a} → ${b}`), rows.length ? h("table", {}, h("thead", {}, h("tr", {}, ["setting", a, b].map((name) => h("th", {}, name)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))) : h("p", {}, "the settings are the same"),
-    ...both(one, other));
+    const changed = changedRows(found);
+    side.replaceChildren(h("h2", {}, `${a} → ${b}`), h("p", {}, h("a", { href: hash(a, b) }, "the graphs side by side")),
+      changed.length ? changesTable(changed, [a, b]) : h("p", {}, "the settings are the same"), ...both(one, other));
   }
   return () => { gone = true; clearTimeout(timer); };
 }
@@ -105,7 +112,6 @@ function both(one, other) {
     Object.entries(one.heads[head].metrics).map(([name, values]) => h("tr", {}, h("td", {}, one.heads[head].labels[name] || name),
       h("td", { class: "number" }, told(values)), h("td", { class: "number" }, told(other.heads[head].metrics[name] || [])))))));
 }
-function said(value) { return value === null ? "not there" : typeof value === "string" ? value : JSON.stringify(value); }
 function state(row) {
   const folds = row.kind === "folds" ? (row.folds === row.finished_folds ? `, ${row.folds} folds` : `, ${row.finished_folds} of ${row.folds} folds`) : "";
   if (row.kind === "comparison") return `comparison, ${row.state === "finished" ? `${row.rows} rows` : row.state}`;
