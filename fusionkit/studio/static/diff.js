@@ -11,7 +11,7 @@ export async function diffPage(main, about, rest) {
   const chosen = [asked[0] || names[0] || "", asked[1] || names[1] || names[0] || ""];
   const selects = chosen.map((value, side) => h("select", { id: `side-${side}`, onchange: go },
     [...new Set([...names, value])].map((name) => h("option", { value: name, selected: name === value }, name))));
-  const drawings = chosen.map(() => makeDrawing((name) => drawings.forEach((each) => each.choose(name))));
+  const drawings = chosen.map((value, side) => makeDrawing((name) => drawings.forEach((each) => each.choose(name)), { label: `Drawing of the ${side ? "second" : "first"} graph` }));
   const panels = drawings.map((drawing, side) => h("section", { class: "sided", "aria-label": chosen[side] }, h("h3", {}, chosen[side]), drawing.element));
   const table = h("div", { class: "scroll changes", tabindex: "0", role: "region", "aria-label": "What changed" });
   const zoom = (factor) => () => drawings.forEach((each) => each.zoom(factor));

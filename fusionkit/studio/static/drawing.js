@@ -4,8 +4,8 @@ import { h, roving } from "./dom.js";
 import { DRAGGED } from "./palette.js";
 
 // `ondrop(id, place)`, where things may be dropped, gets what `palette.js` adds; `onopen(names)` a folded box to be opened.
-export function makeDrawing(onchoose, { ondrop, onopen } = {}) {
-  const element = h("div", { class: "drawing", role: "region", "aria-label": "Drawing of the graph" });
+export function makeDrawing(onchoose, { ondrop, onopen, label = "Drawing of the graph" } = {}) {
+  const element = h("div", { class: "drawing", role: "region", "aria-label": label });
   let scale = 0;
   let shown = null;
   let current = null;

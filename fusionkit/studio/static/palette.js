@@ -30,7 +30,7 @@ export function makePalette(add) {
     const shown = found.slice(0, MOST), buttons = [];
     list.replaceChildren(...known.kinds.flatMap((kind) => {
       const own = shown.filter((each) => each.kind === kind);
-      return own.length ? [h("h3", {}, kind), ...own.map((each) => {
+      return own.length ? [h("h2", {}, kind), ...own.map((each) => {
         const made = h("button", { draggable: "true", title: each.summary, "aria-label": `${each.id}: ${each.summary}`, onclick: () => add(each.id, places[place.value] || {}),
           ondragstart: (event) => { event.dataTransfer.setData(DRAGGED, each.id); event.dataTransfer.effectAllowed = "copy"; } },
         h("span", {}, each.id.slice(kind.length + 1)));
