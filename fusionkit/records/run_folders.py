@@ -236,7 +236,8 @@ def _comparison(path: Path, name: str, names: set[str]) -> RunRow:
 
 
 def _single(path: Path, name: str, names: set[str]) -> RunRow:
-    when, network = _newest(path, (RUN, METRICS, HISTORY, CASES)), _network(path)
+    when = _newest(path, tuple(name for name in (RUN, METRICS, HISTORY, CASES) if name in names))
+    network = _network(path)
     if RUN not in names:
         return RunRow(name, "run", _open_state(path), when, network)
     about = plain_json(path / RUN)
