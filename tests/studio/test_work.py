@@ -114,6 +114,23 @@ def test_work_that_nobody_runs_is_lost_and_a_training_is_resumed(folder: Path, s
     assert json.loads((started[0] / runner.JOB).read_text())["argv"].count("--resume") == 1
 
 
+def test_a_record_that_came_with_the_folder_runs_nothing_of_its_own(folder: Path, started: list[Path]):
+    (folder / "theirs.py").write_text("raise SystemExit\n")
+    name = asked(folder, "POST", "/api/work", TRAIN).data["id"]
+    path = started[0] / runner.JOB
+    theirs = {**json.loads(path.read_text()), "begun": 0, "folder": "/tmp"}
+    theirs["argv"] = [*theirs["argv"], "--plugin=theirs.py"]
+    path.write_text(json.dumps(theirs))
+    assert asked(folder, "POST", f"/api/work/{name}/resume", {}).status == 200
+    made = json.loads(path.read_text())
+    assert "--plugin=theirs.py" not in made["argv"] and made["folder"] == str(folder)
+    settings = {"asked": {**TRAIN, "settings": {"plugin": "theirs.py"}}}
+    path.write_text(json.dumps({**theirs, **settings}))
+    assert asked(folder, "POST", f"/api/work/{name}/resume", {}).status == 400
+    path.write_text(json.dumps({key: value for key, value in theirs.items() if key != "asked"}))
+    assert asked(folder, "POST", f"/api/work/{name}/resume", {}).data["code"] == "not-resumable"
+
+
 @pytest.fixture
 def work(folder: Path) -> Iterator[Work]:
     made = Work(StudioFolder(folder, write=True))
