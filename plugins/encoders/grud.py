@@ -87,7 +87,9 @@ class GRUD(nn.Module):
         """The states of all steps; those of real steps depend on none behind them."""
         place_t1 = torch.arange(values_Btc.shape[1], device=values_Btc.device).unsqueeze(1)
         last_Btc = so_far(place_t1.where(observed_Btc, -1))
-        before_Btc = F.pad(last_Btc[:, :-1], (0, 0, 1, 0), value=-1).clamp(min=0)
+        # Gathered, not shifted by a slice, whose size a program for any number of steps could not know.
+        earlier_Btc = last_Btc.gather(1, (place_t1 - 1).clamp(min=0).expand_as(last_Btc))
+        before_Btc = earlier_Btc.where(place_t1 > 0, 0).clamp(min=0)
         now_Btc = time_Bt.unsqueeze(2).expand_as(values_Btc)
         delta_Btc = (now_Btc - now_Btc.gather(1, before_Btc)) / self.unit
         held_Btc = values_Btc.gather(1, last_Btc.clamp(min=0)).where(last_Btc >= 0, 0.0)
