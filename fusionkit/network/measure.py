@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusionkit.components.failures import component_failed
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.graph.owners import owned
 from fusionkit.network.absence import unpadded
+from fusionkit.network.counting import CostCounter
 from fusionkit.network.instantiate import make_module
 from fusionkit.network.recurrent_costs import FewSteps
 from fusionkit.network.without_values import WithoutValues
@@ -24,22 +24,6 @@ from fusionkit.shapes.layouts import ITEMS, Bundle, MaskedTokens, Shape, TensorS
 
 BATCH = 3
 """Cases in a probe; more than one, so that a lost batch axis is noticed."""
-
-
-class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-    """Adds up the bytes of every tensor that an operation creates; views count nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        view = any(argument.alias_info is not None for argument in function._schema.arguments)
-        for part in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(part, Tensor) and not view:
-                self.total += part.numel() * part.element_size()
-        return result
 
 
 @dataclass(frozen=True)
@@ -74,11 +58,8 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
         with WithoutValues():
             module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.carried) for shape in shapes]
-        # It imports triton, which takes longer than a small network does.
-        from torch.utils.flop_counter import FlopCounterMode
-
-        with (_untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made,
-              FewSteps(lambda: (flops.get_total_flops(), made.total)) as left_out):
+        with (_untrained(module), torch.no_grad(), CostCounter() as costs,
+              FewSteps(lambda: (costs.operations, costs.made)) as left_out):
             result = module(*args, **unpadded(call.component, shapes, args))
     operations, held = (seen + unseen for seen, unseen in zip(left_out.count(), left_out.unseen, strict=True))
     single = isinstance(result, Tensor)

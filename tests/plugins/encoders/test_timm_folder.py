@@ -187,7 +187,8 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
 
 def test_a_wrong_checksum_is_found_before_the_file_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = folder_of(tmp_path / "uni", recipe=f"weights: {{sha256: {'0' * 64}}}")
-    monkeypatch.setattr("fusionkit.pretrained.tensor_files.load_file", lambda _: pytest.fail("it was opened"))
+    for opener in ("load_file", "safe_open"):
+        monkeypatch.setattr(f"fusionkit.pretrained.tensor_files.{opener}", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(GraphError, match="wrong-weights") as caught:
         fusionkit.check(graph(tmp_path))
     assert hashlib.sha256((place / "model.safetensors").read_bytes()).hexdigest() in str(caught.value)
