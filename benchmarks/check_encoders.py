@@ -27,7 +27,8 @@ VOLUME, WIDE, PICTURE, GREY = ({"volume": [1, 64, 64, 64]}, {"volume": [1, 96, 9
                                {"image": [1, 224, 224]})
 TABLE, TEXT = {"vector": [20]}, {"text": 512, "vocabulary": 30522}
 EVENTS, STEPS = {"events": 128, "variables": 30}, {"series": [None, 30], "max": 48}
-VIT = {"architecture": "vit_base_patch14_reg4_dinov2", "model_args": {"img_size": 224, "init_values": 1e-5}}
+VIT = {"architecture": "vit_base_patch14_reg4_dinov2", "model_args": {"img_size": 224, "init_values": 1e-5},
+       "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 XRV = {"architecture": "densenet121", "model_args": {"in_chans": 1}}
 DINO = {"model_type": "dinov2", "image_size": 224, "patch_size": 14, "hidden_size": 768, "num_hidden_layers": 12,
         "num_attention_heads": 12, "mlp_ratio": 4}
