@@ -87,7 +87,7 @@ def _unreadable(path: Path, span: Span | None, why: str, fix: str) -> GraphError
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], owner: str, span: Span | None = None,
               fix: str = _FIX) -> None:
-    """Set every tensor of a module, exactly.
+    """Set every tensor of a module, exactly; within `without_numbers` it is only looked whether this can be done.
 
     Raises: GraphError with `wrong-weights` if a name is missing or unexpected, a size differs, or the numbers are
     of another kind (integer, boolean, complex) or not finite.
@@ -108,7 +108,8 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], owner: str, span
     if faults:
         raise GraphError(Diagnostic("wrong-weights", f"the weights do not fit {owner}", span, why="; ".join(faults),
                                     fix=fix))
-    module.load_state_dict(dict(tensors))
+    if reads_numbers():
+        module.load_state_dict(dict(tensors))
 
 
 def _kind(tensor: Tensor) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -56,6 +57,26 @@ def test_layers_that_repeat() -> None:
                              for _ in range(3)]), torch.zeros(2, 6, 13, 17)),
         ):
             assert_counts(module, given)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_batch_norms(kind: torch.dtype) -> None:
+    images = torch.zeros(2, 5, 7, 11, dtype=kind, device="meta")
+    with on_meta():
+        for norm, given in (
+            (nn.BatchNorm1d(5), images[:, :, 0, 0]), (nn.BatchNorm1d(5), images[:, :, 0]), (nn.BatchNorm2d(5), images),
+            (nn.BatchNorm2d(5), images.to(memory_format=torch.channels_last)),
+            (nn.BatchNorm2d(5), images.transpose(2, 3)), (nn.BatchNorm2d(5), images[:1].expand(3, -1, -1, -1)),
+            (nn.BatchNorm3d(5), images[:, :, None]), (nn.BatchNorm2d(5, affine=False), images),
+            (nn.BatchNorm2d(5, track_running_stats=False), images), (nn.BatchNorm2d(5).train(), images),
+        ):
+            norm = norm.to(kind)
+            with Sizes() as whole:
+                expected = norm(given)
+            with CostCounter() as costs:
+                found = norm(given)
+            assert costs.made == whole.made > 0
+            assert (found.shape, found.stride(), found.dtype) == (expected.shape, expected.stride(), expected.dtype)
 
 
 class Typed(nn.Module):
