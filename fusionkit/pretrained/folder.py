@@ -143,10 +143,13 @@ class WeightsFolder:
 
     @property
     def reads(self) -> bool:
-        """Whether weights are to be read now: not on the meta device, nor where the file of a run follows."""
+        """Whether weights are to be read now: not where the file of a run follows, nor on the meta device, except to
+        compare what files say of their tensors."""
         import torch
 
-        return not self.follows and torch.get_default_device().type != "meta"
+        from fusionkit.pretrained.tensor_files import reads_numbers
+
+        return not self.follows and (torch.get_default_device().type != "meta" or not reads_numbers())
 
     def fill(self, module: nn.Module, adapt: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
              ) -> None:
