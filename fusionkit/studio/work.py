@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.files import inside, opened, plain_json, read_text, write_json
-from fusionkit.records.run_folders import CASES, GRAPH, HISTORY, RUN, folds_of, plain_yaml
+from fusionkit.records.run_folders import CASES, GRAPH, HISTORY, RUN, folds_of, plain_yaml, read_row
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.runner import ENDED, JOB, LOG, STARTED, lives
 from fusionkit.training.flags import FLAGS
 
 PLACE = ".fusionkit/work"
 ACTIVE = ("starting", "waiting", "running")
+_WRITING = ("train", "demo", "inspect")
 OF_RUNS = ("evaluate", "report", "explain")
 """Commands that the page starts on a finished run."""
 _STARTING = 60.0
@@ -85,30 +86,18 @@ class Work:
         Raises: RefusedFileError; TypeError or ValueError for what is no command of the page.
         """
         self._check_writing()
-        command = given.get("command")
-        if command == "train":
-            output = self._output(given)
-            argv = ["train", self._file(given, "graph"), self._file(given, "data"), "-o", f"./{output}",
-                    *settings_flags(given.get("settings") or {})]
-        elif command == "demo":
-            output = self._output(given)
-            argv = ["demo", f"./{output}", *(["--tables"] if given.get("tables") else [])]
-        elif command == "inspect":
-            output = self._output(given)
-            argv = ["inspect", self._file(given, "data"), "-o", f"./{output}"]
-        elif command in OF_RUNS:
-            output = ""
-            run = self.folder.folder(_text(given, "run"))
-            argv = [str(command), f"./{run.relative_to(self.folder.path).as_posix()}"]
-        else:
-            raise ValueError(f"{command!r} is no command of the page")
-        if command != "demo":
-            argv += [f"--plugin={plugin}" for plugin in self.plugins]
+        resumed = given.get("command") == "resume"
+        if resumed:
+            given = self._unfinished(given)
+        output = str(given["output"]) if resumed else (
+            self._output(given) if given.get("command") in _WRITING else "")
+        about = {"asked": dict(given), "output": output, **self._words(given, output)}
+        if resumed:
+            about["argv"].append("--resume")
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         folder = self._place() / name
         folder.mkdir(parents=True)
-        write_json(folder / JOB, {"command": command, "argv": argv, "output": output, "begun": time.time(),
-                                  "folder": str(self.folder.path)})
+        write_json(folder / JOB, {**about, "begun": time.time()})
         self._run(folder)
         return self.job(name)
 
@@ -133,15 +122,39 @@ class Work:
         job = self.job(name)
         if not job["resumable"]:
             raise RefusedFileError(409, "not-resumable", "only a training that has ended before its end is resumed")
-        self._refuse_busy(job["output"])
         folder = self._folder(name)
-        about = plain_json(folder / JOB) or {}
-        argv = [each for each in about["argv"] if each != "--resume"] + ["--resume"]
+        given = (plain_json(folder / JOB) or {}).get("asked")
+        if not isinstance(given, dict) or given.get("command") != "train":
+            raise RefusedFileError(409, "not-resumable", "its record does not say what was asked for")
+        # The folder may come from others: the command is made anew, since one in a file could name code of theirs.
+        output = self._place_of(given)
+        about = {"asked": given, "output": output, **self._words(given, output)}
+        self._refuse_busy(output)
+        about["argv"].append("--resume")
         for file in (ENDED, STARTED):
             (folder / file).unlink(missing_ok=True)
-        write_json(folder / JOB, {**about, "argv": argv, "begun": time.time()})
+        write_json(folder / JOB, {**about, "begun": time.time()})
         self._run(folder)
         return self.job(name)
+
+    def _words(self, given: Mapping[str, Any], output: str) -> dict[str, Any]:
+        """The command line of what was asked for, and the folder in which it runs."""
+        command = given.get("command")
+        if command == "train":
+            argv = ["train", self._file(given, "graph"), self._file(given, "data"), "-o", f"./{output}",
+                    *settings_flags(given.get("settings") or {})]
+        elif command == "demo":
+            argv = ["demo", f"./{output}", *(["--tables"] if given.get("tables") else [])]
+        elif command == "inspect":
+            argv = ["inspect", self._file(given, "data"), "-o", f"./{output}"]
+        elif command in OF_RUNS:
+            run = self.folder.folder(_text(given, "run"))
+            argv = [str(command), f"./{run.relative_to(self.folder.path).as_posix()}"]
+        else:
+            raise ValueError(f"{command!r} is no command of the page")
+        if command != "demo":
+            argv += [f"--plugin={plugin}" for plugin in self.plugins]
+        return {"command": command, "argv": argv, "folder": str(self.folder.path)}
 
     def _run(self, folder: Path) -> None:
         """Start the runner of a work, in a session of its own, which ends with nothing of ours."""
@@ -198,14 +211,38 @@ class Work:
 
     def _output(self, given: Mapping[str, Any]) -> str:
         """The folder that the command is to write, which is new or empty."""
-        name = _text(given, "output")
-        path = inside(self.folder.path, name)
-        if path is None or not _OUTPUT.fullmatch(name):
-            raise RefusedFileError(403, "outside", "the output is a folder inside that of the studio, of letters, "
-                                   "digits, - and _")
+        name = self._place_of(given)
+        path = self.folder.path / name
         self._refuse_busy(name)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RefusedFileError(409, "folder-not-empty", f"{name!r} is there already: choose another name")
+        return name
+
+    def _unfinished(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The training that goes on with a run that a terminal began.
+
+        The run has its graph with every setting; its data file is named by the page, and `train` refuses another one.
+        """
+        path = self.folder.folder(_text(given, "run"))
+        row = read_row(path, self.folder.path)
+        if row is None or row.kind not in ("run", "folds") or row.state != "unfinished":
+            raise RefusedFileError(409, "not-resumable", "only a training that nobody is at is resumed" if row is None
+                                   else f"the run is {row.state}, and only an unfinished one is resumed")
+        graph = inside(self.folder.path, str((folds_of(path) or [path])[0] / GRAPH))
+        if graph is None or not graph.is_file():
+            raise RefusedFileError(409, "not-resumable", "the run has no graph yet: start it again")
+        output = self._place_of({"output": path.relative_to(self.folder.path).as_posix()})
+        self._refuse_busy(output)
+        fold = (plain_json(path / CASES) or {}).get("fold")
+        return {"command": "train", "graph": graph.relative_to(self.folder.path).as_posix(), "data": given.get("data"),
+                "output": output, "settings": {"fold": fold} if isinstance(fold, int) else {}}
+
+    def _place_of(self, given: Mapping[str, Any]) -> str:
+        """A folder inside that of the studio."""
+        name = _text(given, "output")
+        if inside(self.folder.path, name) is None or not _OUTPUT.fullmatch(name):
+            raise RefusedFileError(403, "outside", "the output is a folder inside that of the studio, of letters, "
+                                   "digits, - and _")
         return name
 
     def _refuse_busy(self, output: str) -> None:

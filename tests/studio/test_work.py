@@ -114,6 +114,23 @@ def test_work_that_nobody_runs_is_lost_and_a_training_is_resumed(folder: Path, s
     assert json.loads((started[0] / runner.JOB).read_text())["argv"].count("--resume") == 1
 
 
+def test_a_record_that_came_with_the_folder_runs_nothing_of_its_own(folder: Path, started: list[Path]):
+    (folder / "theirs.py").write_text("raise SystemExit\n")
+    name = asked(folder, "POST", "/api/work", TRAIN).data["id"]
+    path = started[0] / runner.JOB
+    theirs = {**json.loads(path.read_text()), "begun": 0, "folder": "/tmp"}
+    theirs["argv"] = [*theirs["argv"], "--plugin=theirs.py"]
+    path.write_text(json.dumps(theirs))
+    assert asked(folder, "POST", f"/api/work/{name}/resume", {}).status == 200
+    made = json.loads(path.read_text())
+    assert "--plugin=theirs.py" not in made["argv"] and made["folder"] == str(folder)
+    settings = {"asked": {**TRAIN, "settings": {"plugin": "theirs.py"}}}
+    path.write_text(json.dumps({**theirs, **settings}))
+    assert asked(folder, "POST", f"/api/work/{name}/resume", {}).status == 400
+    path.write_text(json.dumps({key: value for key, value in theirs.items() if key != "asked"}))
+    assert asked(folder, "POST", f"/api/work/{name}/resume", {}).data["code"] == "not-resumable"
+
+
 @pytest.fixture
 def work(folder: Path) -> Iterator[Work]:
     made = Work(StudioFolder(folder, write=True))
@@ -138,6 +155,28 @@ def until(what: Callable[[], bool], seconds: int = 20) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"it did not come about in {seconds} s")
+
+
+def test_a_run_that_a_terminal_began_is_resumed_from_its_own_graph(folder: Path, started: list[Path]):
+    for fold in range(2):
+        place = folder / "cv" / f"fold-{fold}"
+        place.mkdir(parents=True)
+        (place / "history.csv").write_text("epoch,train_loss\n1,0.5\n")
+    body = {"command": "resume", "run": "cv", "data": "data.yaml"}
+    assert asked(folder, "POST", "/api/work", body).data["code"] == "not-resumable"  # it has no graph
+    (folder / "cv" / "fold-0" / "graph.yaml").write_text(GRAPH)
+    assert asked(folder, "POST", "/api/work", body).data["output"] == "cv"
+    argv = json.loads((started[0] / runner.JOB).read_text())["argv"]
+    assert argv[:5] == ["train", "./cv/fold-0/graph.yaml", "./data.yaml", "-o", "./cv"] and argv[-1] == "--resume"
+    assert asked(folder, "POST", "/api/work", body).data["code"] == "folder-in-use"
+    (folder / "one").mkdir()
+    (folder / "one" / "graph.yaml").write_text(GRAPH)
+    (folder / "one" / "cases.json").write_text(json.dumps({"fold": 3}))
+    assert asked(folder, "POST", "/api/work", {**body, "run": "one"}).data["state"] == "starting"
+    assert "--fold=3" in json.loads((started[1] / runner.JOB).read_text())["argv"]
+    (folder / "one" / "run.json").write_text("{}")
+    done = asked(folder, "POST", "/api/work", {**body, "run": "one"})
+    assert (done.status, done.data["code"]) == (409, "not-resumable")
 
 
 def test_the_runner_writes_the_output_and_how_it_ended(folder: Path, work: Work):
