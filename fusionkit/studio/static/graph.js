@@ -57,6 +57,7 @@ export async function graphPage(main, about, path, begun) {
     changed(editor.text);
   });
   sized.observe(drawing.element);
+  addEventListener("focus", look);
   await open();
 
   async function open() {
@@ -233,11 +234,26 @@ export async function graphPage(main, about, path, begun) {
       tell(`${name} is saved`);
     } catch (error) {
       if (error.status !== 409) { tell(error.message); return; }
-      const file = await get("file", { path: name }).catch(() => ({ base: null, text: "" }));
-      tell("The file was changed by another program. ",
-        h("button", { onclick: () => { Object.assign(state, { base: file.base, saved: file.text }); editor.text = file.text; changed(file.text); tell("this is the file's text"); } }, "Reload it"), " ",
-        h("button", { onclick: () => { state.base = file.base; save(); } }, "Keep mine"));
+      differs(await get("file", { path: name }).catch(() => ({ base: null, text: "" })));
     }
+  }
+  function differs(file) {
+    tell("The file was changed by another program. ", h("button", { onclick: () => take(file, "this is the file's text") }, "Reload it"), " ",
+      h("button", { onclick: () => { state.base = file.base; save(); } }, "Keep mine"));
+  }
+  function take(file, told) {
+    Object.assign(state, { base: file.base, saved: file.text });
+    editor.text = file.text;
+    changed(file.text);
+    tell(told);
+  }
+  // Who comes back from another program may have changed the file there.
+  async function look() {
+    if (document.hidden || state.base === null) return;
+    const number = state.newest, file = await get("file", { path: state.path }).catch(() => null);
+    if (!file || file.base === state.base || number !== state.newest) return;
+    if (editor.text === state.saved) take(file, "The file was changed by another program; this is its text.");
+    else if (file.text !== editor.text) differs(file);
   }
 
   // What is trained is the file, so what is not saved is told.
@@ -257,5 +273,5 @@ export async function graphPage(main, about, path, begun) {
     setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
   function tell(...parts) { note.replaceChildren(h("div", { class: "note" }, ...parts)); }
-  return () => { sized.disconnect(); clearTimeout(state.timer); clearTimeout(state.later); state.newest++; };
+  return () => { removeEventListener("focus", look); sized.disconnect(); clearTimeout(state.timer); clearTimeout(state.later); state.newest++; };
 }
