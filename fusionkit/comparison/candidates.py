@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -76,12 +76,13 @@ class ComparisonPlan:
 def plan_comparison(
     source: Source, data: str, sets: Sequence[str], node: str, typed: str, *, registry: Registry,
     flags: Mapping[str, Any], singles: bool = True, folds: int | None = None, progress: Progress | None = None,
-    data_roots: Sequence[str | Path] = (),
+    data_roots: Sequence[str | Path] = (), before_reading: Callable[[], object] | None = None,
 ) -> ComparisonPlan:
     """The networks to compare, planned and checked against the data.
 
     `flags` are training settings by name, which override those of the graph; `folds` replaces the data file's split,
-    `data_roots` are folders outside that of the data file that may be read.
+    `data_roots` are folders outside that of the data file that may be read. `before_reading` is called before the data
+    are read, when all is checked that can be without them.
 
     Raises: GraphError or DataError with everything that is wrong, for all candidates together.
     """
@@ -111,6 +112,8 @@ def plan_comparison(
     every = [*swaps.values(), *resolved_offers(offered, resolved, node, registry)]
     known = {name for each in every for name, need in needs(each)[1].items() if need.known}
     inputs = {name: replace(need, known=need.known or name in known) for name, need in inputs.items()}
+    if before_reading is not None:
+        before_reading()
     description = describe(data, roots=data_roots, registry=registry)
     if folds:
         description = in_folds(description, heads, folds, settings.seed)

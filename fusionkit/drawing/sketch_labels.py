@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from fusionkit.drawing.folding import Fold, folded
 from fusionkit.drawing.labels import (
     OUTLINES,
     Card,
@@ -31,9 +32,19 @@ UNKNOWN = "?"
 """The label of a wire whose shape is not known."""
 
 
-def sketch_svg(sketch: Sketch, wide: float, high: float) -> str:
-    """The live drawing of a sketch, for a screen of `wide` by `high` pixels; see `drawn` for what marks its parts."""
-    return drawn(labels_of_sketch(sketch), live=True, wide=wide, high=high)
+def sketch_svg(sketch: Sketch, wide: float, high: float, *, fold: Fold | None = None,
+               marks: Mapping[str, str] | None = None) -> str:
+    """The live drawing of a sketch, for a screen of `wide` by `high` pixels; see `drawn` for what marks its parts.
+
+    `marks` are words on what differs from another graph, by node or input.
+    """
+    labels = labels_of_sketch(sketch)
+    if marks:
+        labels = replace(labels, cards=tuple(
+            replace(card, mark=marks[card.key], badges=(*card.badges, marks[card.key])) if card.key in marks else card
+            for card in labels.cards))
+    return drawn(folded(labels, fold.open) if fold is not None and fold.wanted else labels, live=True, wide=wide,
+                 high=high)
 
 
 def labels_of_sketch(sketch: Sketch) -> Labels:

@@ -18,6 +18,7 @@ from fusionkit.comparison.forecast import Forecast, forecast, is_worth_it
 from fusionkit.comparison.html_report import as_html
 from fusionkit.comparison.jobs.array import check_launcher
 from fusionkit.comparison.jobs.budget import check_fits, rule_of, seconds_of_budget
+from fusionkit.comparison.jobs.forked import forking
 from fusionkit.comparison.jobs.launch import check_jobs
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.run import Accounts, JobLimits, refuse_other_jobs, train_in_units
@@ -46,7 +47,7 @@ from fusionkit.interface.tables import html_table
 from fusionkit.interface.training_options import TrainingOptions
 from fusionkit.planning.frozen_weights import frozen_random
 from fusionkit.planning.open_graph import Source
-from fusionkit.registry.lookup import discover
+from fusionkit.registry.lookup import Registry, discover
 from fusionkit.runs.lock import locked
 from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.training_mark import training_mark
@@ -142,7 +143,7 @@ def compare(
                                    why="they are other processes",
                                    fix="give the file of the components: plugins=[...]"))
     array = check_launcher(launcher_options) if launcher == "slurm" else None
-    limits = JobLimits(jobs, seconds_of_budget(budget), array=array)
+    seconds = seconds_of_budget(budget)
     asked, tuning, rates = claim_of(margin, claim), tuning_of(tune, inner), rates_of(missing_rates)
     weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
@@ -151,18 +152,46 @@ def compare(
         reuse, baselines, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
         {name: value for name, value in settings.items() if value is not None})
     registry = discover(components=components, files=list(request.plugins))
+    given = _Given(request, registry, asked, metric, weights, memory, rates, folder)
+    with forking(jobs if array is None else 1, str(settings.get("device") or "auto")) as server:
+        return _compared(given, JobLimits(jobs, seconds, array=array, server=server), console)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The arguments of a comparison, checked."""
+
+    request: ComparisonRequest
+    registry: Registry
+    claim: Claim | None
+    metric: str | None
+    tabicl: pretrained.TabIclWeights | None
+    memory: int
+    rates: Sequence[float]
+    folder: Path
+
+
+def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
+    """Plan and train all, and write the report."""
+    request, registry, folder = given.request, given.registry, given.folder
+    data, tuning, repeats, seeds = request.data, request.tuning, request.repeats, request.seeds
+    reuse, weights = request.reuse, given.tabicl
+    if limits.server is not None:
+        limits.server.plan(request.to_text())
     with console.progress("reading") as update:
         comparison = request.plan(registry, update)
+    if limits.server is not None:
+        limits.server.data_are_read()
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
-    metrics = metrics_of(heads, metric, registry)
-    check_unit(asked, metrics)
+    metrics = metrics_of(heads, given.metric, registry)
+    check_unit(given.claim, metrics)
     cohorts = request.cohorts(comparison)
     units = units_of(comparison, cohorts)
     if weights:
-        pretrained.check_memory(comparison.cohort, units, memory)
+        pretrained.check_memory(comparison.cohort, units, given.memory)
     with locked(folder):
         claim_comparison(folder, comparison, repeats, seeds, tuning)
-        to_show, declared = declare(folder, asked, {head: each.key for head, each in metrics.items()},
+        to_show, declared = declare(folder, given.claim, {head: each.key for head, each in metrics.items()},
                                     finished(folder, comparison))
         for warning in (*comparison.cohort.warnings,
                         *recipe_findings(comparison.reference.plan, comparison.cohort.description),
@@ -187,16 +216,18 @@ def compare(
         splits = units
         if ran:
             units, cohorts = ran.units(splits), cohorts[: len(ran.folds)]
-        fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if baselines else ({}, []))
+        fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if request.baselines
+                           else ({}, []))
         read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)
         missing += unread
-        missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
+        missing += [(head.name, f"this head is not measured by {given.metric}") for head in heads
+                    if head.name not in metrics]
         for name, why in missing:
             console.line(f"{name} is left out: {why}")
         outcomes = {**trained.outcomes, **fitted, **read}
         ranked = _ranked(comparison, metrics, outcomes, units, claim=to_show, seeds=seeds, console=console)
         without = MissingInputs(comparison, cohorts, units, folder, Path(data), registry=registry)
-        absent, cannot = _without_inputs(without, rates, ranked, metrics, seeds=seeds, console=console)
+        absent, cannot = _without_inputs(without, given.rates, ranked, metrics, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
         accounts = Accounts(expected, limits, len(comparison.candidates), splits, units, time.time() - limits.begin)
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
@@ -208,8 +239,8 @@ def compare(
                                   {each.head.name: order for each in ranked
                                    if (order := rank_order(each, units, seeds)) is not None},
                                   learned_by(comparison, folder))
-        named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
-        about: dict[str, Any] = {"graph": named, "data": str(data)}
+        named = comparison.reference.plan.name if isinstance(request.graph, Mapping) else str(request.graph)
+        about: dict[str, Any] = {"graph": named, "data": data}
         _write(folder, result, {**about, "tabicl": weights.as_json()} if weights else about)
         return Comparison(folder, result, trained.failed)
 

@@ -22,6 +22,7 @@ from fusionkit.comparison import train as comparison_train
 from fusionkit.comparison.jobs import launch
 from fusionkit.comparison.jobs import run as running
 from fusionkit.comparison.jobs.claims import MOST_ATTEMPTS, Claims, Settled
+from fusionkit.comparison.jobs.forked import ForkServer
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import JOBS, Worker, WorkUnit, failures, work_units
 from fusionkit.comparison.splits import repeated
@@ -270,16 +271,18 @@ def test_bad_numbers_of_jobs_are_told(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_one_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("forks", [True, False])
+def test_two_processes_train_and_one_is_killed(forks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_study(tmp_path, FROZEN)
     assert main(command(tmp_path, "one")) == 0
-    start, begun = launch._start, []
+    start, begun = launch._started, []
 
-    def starting(*given: Any) -> Any:
-        begun.append(start(*given))
-        return begun[-1]
+    def starting(*given: Any, server: ForkServer | None, **options: Any) -> Iterator[Any]:
+        for job in start(*given, server=server if forks else None, **options):
+            begun.append(job)
+            yield job
 
-    monkeypatch.setattr(launch, "_start", starting)
+    monkeypatch.setattr(launch, "_started", starting)
     take = launch.Board.take
 
     def killing(board: Any, job: Any, message: Any) -> None:

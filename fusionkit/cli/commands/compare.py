@@ -71,6 +71,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Check every candidate, train them, and show the results."""
+    if args.launcher == "processes":
+        from fusionkit.comparison.jobs.forked import start_early
+
+        start_early(args.jobs, args.device)
     from fusionkit.comparison import outlook, tables
     from fusionkit.comparison.missing_rates import missing_table, missing_texts
     from fusionkit.interface.compare import compare

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from fusionkit.comparison.jobs.board import Board, OneJob, several
 from fusionkit.comparison.jobs.budget import Turns
 from fusionkit.comparison.jobs.claims import Claims
+from fusionkit.comparison.jobs.forked import MOST_JOBS, ForkedJob, ForkServer
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import JOBS, WorkUnit
 from fusionkit.data.processors import usable_processors
@@ -26,7 +27,6 @@ from fusionkit.progress import Progress
 from fusionkit.runs.job import Reporter
 from fusionkit.training.signals import Interrupted, Interruption
 
-MOST_JOBS = 256
 _COMMAND = (sys.executable, "-m", "fusionkit.comparison.jobs.worker")
 _PATIENCE_SECONDS, _TAIL = 60.0, 5
 _Message = Mapping[str, Any]
@@ -56,7 +56,7 @@ def threads_of_a_job(jobs: int, asked: int = 0) -> int:
 class _Process(OneJob):
     """One process, and the file of its standard error; it is `open` until it has told all."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | ForkedJob
     log: Path
     open: bool = True
 
@@ -66,8 +66,9 @@ class _Process(OneJob):
         code = self.process.returncode
         if not code:
             return ""
-        if self.problem:
-            return self.problem
+        lost = self.process.lost if isinstance(self.process, ForkedJob) else ""
+        if self.problem or lost:
+            return self.problem or lost
         if code < 0:
             why = "killed, perhaps for want of memory" if code == -9 else f"ended by signal {-code}"
         else:
@@ -77,11 +78,11 @@ class _Process(OneJob):
 
 
 def run_jobs(request: ComparisonRequest, folder: Path, units: Sequence[WorkUnit], jobs: int, reporter: Reporter, *,
-             threads: int = 0, device: str = "auto") -> None:
+             threads: int = 0, device: str = "auto", server: ForkServer | None = None) -> None:
     """Do the units of a comparison in several processes, but those for which a budget has no time.
 
-    `threads` are those that each job is to have, 0 for its part of the machine. A job that dies is told with its place,
-    and its unit goes on in another one.
+    `threads` are those that each job is to have, 0 for its part of the machine. A `server` forks the jobs.
+    A job that dies is told with its place, and its unit goes on in another one.
     Raises: Interrupted on Ctrl-C or SIGTERM, after all jobs have saved; RunError if all of them died before the end.
     """
     claims = Claims(folder / JOBS)
@@ -94,9 +95,9 @@ def run_jobs(request: ComparisonRequest, folder: Path, units: Sequence[WorkUnit]
     board = Board(len(units), reporter)
     try:
         with Interruption() as interruption, reporter.progress(f"{count} jobs") as update:
-            for number in range(1, count + 1):
-                started.append(_start(number, request, folder, _environment(number, count, own, device), own))
-                threading.Thread(target=_listen, args=(started[-1], told), daemon=True).start()
+            for job in _started(count, request, folder, own, device=device, server=server):
+                started.append(job)
+                threading.Thread(target=_listen, args=(job, told), daemon=True).start()
             _watch(started, told, board, interruption, update)
         if interruption.signal is not None:
             raise Interrupted(f"stopped by {interruption.name}: {len(board.done)} of {len(units)} units of work are "
@@ -136,17 +137,34 @@ def _watch(started: Sequence[_Process], told: SimpleQueue[tuple[_Process, _Messa
         board.show(update)
 
 
-def _start(number: int, request: ComparisonRequest, folder: Path, environment: Mapping[str, str], threads: int
+def _started(count: int, request: ComparisonRequest, folder: Path, threads: int, *, device: str,
+             server: ForkServer | None) -> Iterator[_Process]:
+    """The jobs, forked by a server or each as a new process."""
+    logs = {number: folder / JOBS / f"job-{number}.log" for number in range(1, count + 1)}
+    (folder / JOBS).mkdir(parents=True, exist_ok=True)
+    if server is None:
+        for number, log in logs.items():
+            yield _start(number, request, folder, _environment(number, count, threads, device), log=log)
+        return
+    jobs = []
+    for number, log in logs.items():
+        log.write_bytes(b"")
+        jobs.append({"number": number, "threads": threads, "log": str(log.resolve()),
+                     "environment": _own_variables(count, threads)})
+    for job in server.fork(folder, jobs):
+        yield _Process(number=job.number, process=job, log=logs[job.number])
+
+
+def _start(number: int, request: ComparisonRequest, folder: Path, environment: Mapping[str, str], *, log: Path
            ) -> _Process:
-    log = folder / JOBS / f"job-{number}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as errors:
         # In a session of its own: Ctrl-C of the terminal is passed on by us, in order.
         process = subprocess.Popen(  # noqa: S603 - our own program
             _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=dict(environment), text=True,
             encoding="utf-8", start_new_session=True)
     assert process.stdin is not None
-    about = {"request": request.to_text(), "folder": str(folder.resolve()), "threads": threads}
+    about = {"request": request.to_text(), "folder": str(folder.resolve()),
+             "threads": int(environment["OMP_NUM_THREADS"])}
     with suppress(OSError):  # if it died, its end will tell
         process.stdin.write(json.dumps(about) + "\n")
         process.stdin.flush()
@@ -155,13 +173,15 @@ def _start(number: int, request: ComparisonRequest, folder: Path, environment: M
 
 def _environment(number: int, jobs: int, threads: int, device: str) -> dict[str, str]:
     """The environment of a job: its threads, its part of the processors, and one of the GPUs."""
-    found = {**os.environ, "LOCAL_WORLD_SIZE": str(jobs)}
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        found[name] = str(threads)
+    found = {**os.environ, **_own_variables(jobs, threads)}
     visible = _gpus() if device != "cpu" else []
     if visible:
         found["CUDA_VISIBLE_DEVICES"] = visible[(number - 1) % len(visible)]
     return found
+
+
+def _own_variables(jobs: int, threads: int) -> dict[str, str]:
+    return {"LOCAL_WORLD_SIZE": str(jobs), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def _gpus() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,14 +37,16 @@ class ComparisonRequest:
     data_roots: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def plan(self, registry: Registry, progress: Progress | None = None) -> ComparisonPlan:
-        """The networks, checked against the data.
+    def plan(self, registry: Registry, progress: Progress | None = None,
+             before_reading: Callable[[], object] | None = None) -> ComparisonPlan:
+        """The networks, checked against the data; `before_reading` is called before these are read.
 
         Raises: GraphError or DataError as `plan_comparison` does.
         """
         return plan_comparison(
             self.graph, self.data, self.sets, self.node, self.candidates, singles=self.baselines, folds=self.folds,
-            flags=self.settings, progress=progress, data_roots=self.data_roots, registry=registry)
+            flags=self.settings, progress=progress, data_roots=self.data_roots, registry=registry,
+            before_reading=before_reading)
 
     def cohorts(self, comparison: ComparisonPlan) -> list[Cohort]:
         """The cohort of every repeat or seed."""

@@ -14,6 +14,7 @@ from fusionkit.comparison.forecast import Forecast
 from fusionkit.comparison.jobs.array import run_array
 from fusionkit.comparison.jobs.budget import Budget, Turns, rule_of
 from fusionkit.comparison.jobs.claims import Claims, Settled
+from fusionkit.comparison.jobs.forked import ForkServer
 from fusionkit.comparison.jobs.launch import run_jobs
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import JOBS, Worker, WorkUnit, failures, sharing_of, trained_folds, work_units
@@ -31,13 +32,15 @@ from fusionkit.runs.job import Reporter
 class JobLimits:
     """How many processes train, and the seconds of the budget, None without one, from `begin` in seconds since 1970.
 
-    `array` has the options of an array job of Slurm, None where the processes are of this machine.
+    `array` has the options of an array job of Slurm, None where the processes are of this machine; `server`
+    forks these.
     """
 
     jobs: int = 1
     seconds: float | None = None
     begin: float = field(default_factory=time.time)
     array: Mapping[str, Any] | None = None
+    server: ForkServer | None = None
 
     @property
     def in_units(self) -> bool:
@@ -85,7 +88,7 @@ def train_in_units(request: ComparisonRequest, comparison: ComparisonPlan, cohor
             run_array(request, folder, units, limits.jobs, reporter, options=limits.array)
         else:
             run_jobs(request, folder, units, limits.jobs, reporter, threads=comparison.settings.threads,
-                     device=comparison.settings.device)
+                     device=comparison.settings.device, server=limits.server)
     else:
         worker = Worker(comparison, cohorts, folder, Path(request.data), _Here(reporter), reuse=request.reuse,
                         tuner=tuner, seeds=request.seeds)

@@ -12,16 +12,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.jobs.claims import Settled
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import Worker, WorkUnit
 from fusionkit.comparison.manifest import check_comparison
 from fusionkit.comparison.tuning import Tuner
+from fusionkit.data.loading import Cohort
 from fusionkit.errors import RunError, UserError
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import discover
@@ -67,31 +70,51 @@ class Lines:
         yield update
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A comparison that is planned, and whose table of cases is read: what all jobs have in common."""
+
+    request: ComparisonRequest
+    comparison: ComparisonPlan
+    cohorts: Sequence[Cohort]
+
+    @classmethod
+    def of(cls, request: ComparisonRequest, before_reading: Callable[[], object] | None = None) -> Prepared:
+        """Plan a comparison as the process that asks for it did; `before_reading` is called before the data are read.
+
+        Raises: UserError, as planning does.
+        """
+        comparison = request.plan(discover(files=list(request.plugins)), before_reading=before_reading)
+        return cls(request, comparison, request.cohorts(comparison))
+
+    def work(self, folder: Path, lines: Lines) -> None:
+        """Do units of the comparison.
+
+        Raises: UserError if the folder is of another comparison; Interrupted; RunError.
+        """
+        request, comparison, data = self.request, self.comparison, Path(self.request.data)
+        check_comparison(folder, comparison, request.repeats, request.seeds, request.tuning)
+        tuner = Tuner(comparison, request.tuning, data, lines) if request.tuning else None
+        Worker(comparison, self.cohorts, folder, data, lines, reuse=request.reuse, tuner=tuner,
+               seeds=request.seeds).work()
+
+
 def work(request: ComparisonRequest, folder: Path, lines: Lines) -> None:
     """Plan the comparison as the process that started this one did, and do units of it.
 
     Raises: UserError if the folder is of another comparison; Interrupted; RunError.
     """
-    comparison = request.plan(discover(files=list(request.plugins)))
-    check_comparison(folder, comparison, request.repeats, request.seeds, request.tuning)
-    data = Path(request.data)
-    tuner = Tuner(comparison, request.tuning, data, lines) if request.tuning else None
-    Worker(comparison, request.cohorts(comparison), folder, data, lines, reuse=request.reuse, tuner=tuner,
-           seeds=request.seeds).work()
+    Prepared.of(request).work(folder, lines)
 
 
-def _main() -> int:
-    # What libraries and plugins print must not stand between the messages.
-    messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    lines = Lines(messages)
-    about: Mapping[str, Any] = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def be_a_job(units: Callable[[], None], lines: Lines, threads: int, alive: int) -> int:
+    """Work with some threads as long as the file `alive` is open at its other end; gives the code to end with."""
     import torch
 
-    torch.set_num_threads(int(about["threads"]))
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
+    torch.set_num_threads(threads)
     try:
-        work(ComparisonRequest.read(about["request"]), Path(about["folder"]), lines)
+        units()
     except Interrupted as stopped:
         lines.tell(stopped=str(stopped).partition(";")[0])
         return STOPPED
@@ -101,8 +124,18 @@ def _main() -> int:
     return 0
 
 
-def _end_with_parent() -> None:
-    while sys.stdin.read(1):
+def _main() -> int:
+    # What libraries and plugins print must not stand between the messages.
+    messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    lines = Lines(messages)
+    about: Mapping[str, Any] = json.loads(sys.stdin.readline())
+    return be_a_job(lambda: work(ComparisonRequest.read(about["request"]), Path(about["folder"]), lines), lines,
+                    int(about["threads"]), sys.stdin.fileno())
+
+
+def _end_with(alive: int) -> None:
+    while os.read(alive, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
