@@ -8,6 +8,7 @@ import torch
 
 from fusionkit.errors import Diagnostic, GraphError, in_file_order
 from fusionkit.network.instantiate import make_node
+from fusionkit.network.meta_results import MetaResults
 from fusionkit.network.weights import load_planned
 from fusionkit.network.without_values import WithoutValues
 from fusionkit.planning.plan import Plan, PlannedNode
@@ -50,7 +51,7 @@ def _start(plan: Plan, node: PlannedNode, *, numbers: bool) -> None:
         if not numbers:
             within.enter_context(without_numbers())
             within.enter_context(torch.device("meta"))
-        with WithoutValues():
+        with WithoutValues(), MetaResults():
             module = make_node(node, 0, follow)
         if follow:
             load_planned(module, node, plan)

@@ -166,7 +166,8 @@ class WeightsFolder:
         change = adapt or getattr(module, "adapt_weights", None)
         tensors = read_files(files, self.span)
         load_into(module, change(tensors) if change else tensors, f"the network of {self.name!r}", self.span,
-                  "take the files of the folder from one release: weights and the description of their network")
+                  "take the files of the folder from one release, and give the options and the input that its weights "
+                  "were trained with")
 
     def without_fetching(self) -> Self:
         """The folder where a file of a run sets the weights."""
