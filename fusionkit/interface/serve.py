@@ -153,7 +153,7 @@ def _serve_together(workers: int, served: Mapping[str, Any], at: Mapping[str, An
         text = json.dumps({**served, "console": None, "quiet": True, "counts": counts}, default=str)
         os.environ |= {SERVED: text, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
         # A process that imports on a busy machine is not one that hangs; older releases fix this at 5 seconds.
-        patient = {_PATIENCE: 60} if _PATIENCE in signature(uvicorn.Config.__init__).parameters else {}
+        patient: dict[str, Any] = {_PATIENCE: 60} if _PATIENCE in signature(uvicorn.Config.__init__).parameters else {}
         uvicorn.run(_WORKER, factory=True, workers=workers, **at, **patient)
 
 
