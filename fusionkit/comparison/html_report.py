@@ -195,7 +195,8 @@ def _cautions(compared: ComparisonResult) -> list[str]:
         found.append(f"The best of {count + 1} networks looks better than it is: it was chosen on these cases. Its "
                      "metric on new cases will be worse; keep a separate test set for it.")
     if compared.tuned:
-        found.append("Scikit-learn was not tuned: its rows have the settings of the library.")
+        found.append("What was tuned is judged on folds of the same cohort: choose the settings anew on all cases "
+                     "before a network is used.")
     else:
         found.append("All networks had the same training settings, tuned for none of the candidates: a "
                      "candidate may do better with settings of its own.")

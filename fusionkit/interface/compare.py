@@ -31,10 +31,13 @@ from fusionkit.comparison.outcomes import RepeatOutputs
 from fusionkit.comparison.rank_order import rank_order
 from fusionkit.comparison.rank_plot import draw_ranks
 from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidates
+from fusionkit.comparison.search_space import misfits, settable
 from fusionkit.comparison.shared_training import Reuse, SharedTrainer, ways_taken
 from fusionkit.comparison.simple_rows import CONSTANT, without_networks
+from fusionkit.comparison.space_file import SpaceFile, read_space
 from fusionkit.comparison.tables import ComparisonResult
-from fusionkit.comparison.train import RUNS, Unit, finished, train_all, tuning_records, units_of
+from fusionkit.comparison.train import RUNS, Unit, finished, settings_of, train_all, tuning_records, units_of
+from fusionkit.comparison.tuned_tables import TableSearch, names_in_space
 from fusionkit.comparison.tuning import Tuner, tuning_of
 from fusionkit.components.component import Component
 from fusionkit.data.loading import Cohort
@@ -102,6 +105,9 @@ def compare(
     claim: str | None = None,
     tune: int | None = None,
     inner: str = "holdout",
+    choose: str = "best",
+    prune: bool = False,
+    space: str | Path | None = None,
     metric: str | None = None,
     reuse: Reuse = "auto",
     jobs: int = 1,
@@ -144,7 +150,9 @@ def compare(
                                    fix="give the file of the components: plugins=[...]"))
     array = check_launcher(launcher_options) if launcher == "slurm" else None
     seconds = seconds_of_budget(budget)
-    asked, tuning, rates = claim_of(margin, claim), tuning_of(tune, inner), rates_of(missing_rates)
+    asked, rates = claim_of(margin, claim), rates_of(missing_rates)
+    overrides = None if space is None else read_space(space)
+    tuning = tuning_of(tune, inner, rule=choose, prune=prune, space=overrides.overrides if overrides else None)
     weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
     request = ComparisonRequest(
@@ -152,7 +160,7 @@ def compare(
         reuse, baselines, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
         {name: value for name, value in settings.items() if value is not None})
     registry = discover(components=components, files=list(request.plugins))
-    given = _Given(request, registry, asked, metric, weights, memory, rates, folder)
+    given = _Given(request, registry, asked, metric, weights, memory, rates, folder, overrides)
     with forking(jobs if array is None else 1, str(settings.get("device") or "auto")) as server:
         return _compared(given, JobLimits(jobs, seconds, array=array, server=server), console)
 
@@ -169,6 +177,7 @@ class _Given:
     memory: int
     rates: Sequence[float]
     folder: Path
+    space: SpaceFile | None
 
 
 def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
@@ -182,6 +191,10 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
         comparison = request.plan(registry, update)
     if limits.server is not None:
         limits.server.data_are_read()
+    if given.space is not None:
+        given.space.check([*(name for each in comparison.candidates for name in settable(each.plan)),
+                           *names_in_space()],
+                          misfits([each.plan for each in comparison.candidates], given.space.overrides))
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, given.metric, registry)
     check_unit(given.claim, metrics)
@@ -216,8 +229,10 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
         splits = units
         if ran:
             units, cohorts = ran.units(splits), cohorts[: len(ran.folds)]
-        fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if request.baselines
-                           else ({}, []))
+        search = TableSearch(tuning, [settings_of(comparison, repeat).seed for repeat in range(len(cohorts))], heads,
+                             folder) if tuning else None
+        fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed, search)
+                           if request.baselines else ({}, []))
         read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)
         missing += unread
         missing += [(head.name, f"this head is not measured by {given.metric}") for head in heads
@@ -229,12 +244,13 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
         without = MissingInputs(comparison, cohorts, units, folder, Path(data), registry=registry)
         absent, cannot = _without_inputs(without, given.rates, ranked, metrics, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
+        tuned = {**tuning_records(folder, comparison), **search.records()} if search else {}
         accounts = Accounts(expected, limits, len(comparison.candidates), splits, units, time.time() - limits.begin)
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
                                   (*comparison.left_out, *missing, *failed), ways_taken(folder),
                                   {each.name: mark for each in comparison.candidates
                                    if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared,
-                                  tuning_records(folder, comparison) if tuning else {}, accounts.texts(),
+                                  tuned, accounts.texts(),
                                   accounts.to_json(), absent, cannot,
                                   {each.head.name: order for each in ranked
                                    if (order := rank_order(each, units, seeds)) is not None},

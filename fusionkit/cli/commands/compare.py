@@ -37,6 +37,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--inner", default="holdout", metavar="holdout|K",
                         help="what trials are judged on: a quarter of the training cases, or K inner folds (default "
                              "holdout)")
+    parser.add_argument("--choose", choices=("best", "one-se"), default="best",
+                        help="which trial is chosen: the best, or the one with the fewest weights within one standard "
+                             "error of it, which needs inner folds (default best)")
+    parser.add_argument("--prune", action="store_true",
+                        help="end trials between inner folds that are below the median of those before; they count")
+    parser.add_argument("--space", metavar="FILE",
+                        help="a file of YAML that overrides what trials try, by names or patterns of settings")
     parser.add_argument("--metric", metavar="ID", help="the installed metric to compare by, with options in braces "
                                                        "(default: auroc; mae for regression)")
     parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
