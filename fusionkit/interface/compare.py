@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, Unpack, get_args
+from typing import Any, Unpack, get_args
 
 from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
@@ -16,10 +16,10 @@ from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.claim import Claim, check_unit, claim_of
 from fusionkit.comparison.forecast import Forecast, forecast, is_worth_it
 from fusionkit.comparison.html_report import as_html
-from fusionkit.comparison.jobs.array import check_launcher
 from fusionkit.comparison.jobs.budget import check_fits, rule_of, seconds_of_budget
 from fusionkit.comparison.jobs.forked import forking
 from fusionkit.comparison.jobs.launch import check_jobs
+from fusionkit.comparison.jobs.launchers import Launcher, check_launcher
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.run import Accounts, JobLimits, refuse_other_jobs, train_in_units
 from fusionkit.comparison.learning import draw_learning, learned_by
@@ -56,7 +56,6 @@ from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.training_mark import training_mark
 
 MOST_REPEATS = 1000
-Launcher = Literal["processes", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,8 @@ def compare(
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
     `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `jobs`
-    above 1 trains in as many processes, or in an array job with `launcher="slurm"`; `budget` is a time such as "8h",
+    above 1 trains in as many processes, or in jobs of a cluster with `launcher="slurm"` or
+    `"ray"`; `budget` is a time such as "8h",
     within which whole folds are run. At `missing_rates`, such as "0,0.2,0.5", inputs of test cases are left out at
     random. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from the
     folder.
@@ -141,14 +141,11 @@ def compare(
     """
     _check_arguments(folds, repeats, seeds, reuse)
     check_jobs(jobs)
-    if launcher not in get_args(Launcher):
-        raise UserError(Diagnostic("bad-argument", f"--launcher cannot be {launcher!r}",
-                                   fix=f"choose one of {', '.join(get_args(Launcher))}"))
-    if (jobs > 1 or launcher == "slurm") and components:
+    own = check_launcher(launcher, launcher_options)
+    if (jobs > 1 or launcher != "processes") and components:
         raise UserError(Diagnostic("bad-argument", "jobs do not know components that are given as objects",
                                    why="they are other processes",
                                    fix="give the file of the components: plugins=[...]"))
-    array = check_launcher(launcher_options) if launcher == "slurm" else None
     seconds = seconds_of_budget(budget)
     asked, rates = claim_of(margin, claim), rates_of(missing_rates)
     overrides = None if space is None else read_space(space)
@@ -161,8 +158,8 @@ def compare(
         {name: value for name, value in settings.items() if value is not None})
     registry = discover(components=components, files=list(request.plugins))
     given = _Given(request, registry, asked, metric, weights, memory, rates, folder, overrides)
-    with forking(jobs if array is None else 1, str(settings.get("device") or "auto")) as server:
-        return _compared(given, JobLimits(jobs, seconds, array=array, server=server), console)
+    with forking(jobs if launcher == "processes" else 1, str(settings.get("device") or "auto")) as server:
+        return _compared(given, JobLimits(jobs, seconds, launcher=launcher, options=own, server=server), console)
 
 
 @dataclass(frozen=True)

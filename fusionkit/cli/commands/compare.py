@@ -52,11 +52,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N",
                         help="train in N processes on this machine, which share the folder; the weights are the same "
                              "(default 1)")
-    parser.add_argument("--launcher", choices=("processes", "slurm"), default="processes",
-                        help="what the jobs are: processes of this machine, or an array job of Slurm, which shares the "
-                             "folder on its disk (extra: slurm; default processes)")
+    parser.add_argument("--launcher", choices=("processes", "slurm", "ray"), default="processes",
+                        help="what the jobs are: processes of this machine, an array job of Slurm, or tasks of a Ray "
+                             "cluster, which share the folder on a disk (extras: slurm, ray; default processes)")
     parser.add_argument("--launcher-option", metavar="NAME=VALUE", dest="launcher_options", action="append", default=[],
-                        help="a parameter of Slurm for each job, such as partition=gpu or time=240; may be repeated")
+                        help="a parameter of Slurm or Ray for each job, such as partition=gpu or num_cpus=4; may be "
+                             "repeated")
     parser.add_argument("--budget", metavar="TIME",
                         help="the time that all of it may take, such as 8h, 90min or 1.5d: as many folds as fit are "
                              "run, each for all networks, and what was not run is said")
