@@ -80,7 +80,7 @@ def test_complete_cases_come_first_in_the_first_epochs():
 def test_complete_first_is_refused_where_nothing_differs(tmp_path):
     graph, data = write_study(tmp_path)
     setup = set_up(graph, data)
-    rows = setup.cohort.split_rows("train")
+    rows = setup.cohort.rows
     settings = TrainingSettings.model_validate({"complete_first": 2, "batch_size": 7})
     cases = setup.cohort.dataset(rows, setup.cohort.fit(rows), None)
     there = np.array(cases.present("scan"))
