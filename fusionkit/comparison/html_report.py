@@ -114,7 +114,7 @@ def _absent(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> l
     return ["<h3>Without some of the inputs</h3>",
             plain_table(["network", *names[1:]], rows, range(1, len(names)), "small"),
             picture(folder / f"{missing_stem(ranking.head.name)}.svg", "the metric over the rate of absent inputs"),
-            bullets(missing_texts(compared.absent_left_out, compared.comparison.settings.modality_dropout))]
+            bullets(missing_texts(compared.absent_left_out, compared.comparison))]
 
 
 def _accounts(compared: ComparisonResult) -> list[str]:

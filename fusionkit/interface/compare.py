@@ -114,6 +114,7 @@ def compare(
     launcher_options: Sequence[str] = (),
     budget: str | None = None,
     missing_rates: str | None = None,
+    dropout_rows: float = 0.0,
     baselines: bool = True,
     tabicl: str | Path | None = None,
     memory: int = pretrained.MEMORY,
@@ -132,14 +133,13 @@ def compare(
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
     `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `jobs`
-    above 1 trains in as many processes, or in jobs of a cluster with `launcher="slurm"` or
-    `"ray"`; `budget` is a time such as "8h",
-    within which whole folds are run. At `missing_rates`, such as "0,0.2,0.5", inputs of test cases are left out at
-    random. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from the
-    folder.
+    above 1 trains in as many processes, or in jobs of a cluster with `launcher="slurm"` or `"ray"`; `budget` is a time
+    such as "8h", within which whole folds are run. At `missing_rates`, such as "0,0.2,0.5", inputs of test cases are
+    left out at random; `dropout_rows` adds every network that can do without one, trained with this modality dropout.
+    `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
-    _check_arguments(folds, repeats, seeds, reuse)
+    _check_arguments(folds, repeats, seeds, reuse, dropout_rows)
     check_jobs(jobs)
     own = check_launcher(launcher, launcher_options)
     if (jobs > 1 or launcher != "processes") and components:
@@ -154,7 +154,7 @@ def compare(
     console, folder = console_for(console, quiet), Path(output)
     request = ComparisonRequest(
         graph if isinstance(graph, Mapping) else str(graph), str(data), node, candidates, folds, repeats, seeds, tuning,
-        reuse, baselines, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
+        reuse, baselines, dropout_rows, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
         {name: value for name, value in settings.items() if value is not None})
     registry = discover(components=components, files=list(request.plugins))
     given = _Given(request, registry, asked, metric, weights, memory, rates, folder, overrides)
@@ -278,8 +278,12 @@ def _forecast(
     return found
 
 
-def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str) -> None:
+def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str, dropout_rows: float) -> None:
     found = []
+    if not 0 <= dropout_rows < 1:
+        found.append(Diagnostic("bad-argument", f"--dropout-rows cannot be {dropout_rows:g}",
+                                why="it is the probability with which training hides an input",
+                                fix="give a number from 0 to below 1, such as 0.3"))
     if folds is not None and folds < 2:
         found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="each fold is tested by a network "
                                 "trained on the others", fix="use at least 2, for example --folds 5"))

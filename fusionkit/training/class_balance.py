@@ -159,7 +159,9 @@ def _incomplete(network: FusionModel, train: Dataset[Case]) -> NDArray[np.bool_]
     """
     assert isinstance(train, CaseDataset), "what inputs a case has is known of a cohort; please report"
     names = [value.name for value in network.plan.inputs]
-    late = ~np.array([train.present(name) for name in names], dtype=bool).all(axis=0)
+    late = np.zeros(len(train), dtype=bool)
+    for name in names:
+        late |= ~np.array(train.present(name), dtype=bool)
     if late.all() or not late.any():
         raise UserError(Diagnostic("nothing-to-sort", "'complete_first' has nothing to sort",
                                    network.plan.graph.inputs[0].span,

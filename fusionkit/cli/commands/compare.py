@@ -64,6 +64,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--missing-rates", metavar="P,P",
                         help="measure every network with inputs of the test cases left out at random, with these "
                              "probabilities, such as 0,0.2,0.5")
+    parser.add_argument("--dropout-rows", type=float, default=0.0, metavar="P",
+                        help="add every network that can do without an input once more, trained with this modality "
+                             "dropout")
     parser.add_argument("--no-baselines", action="store_false", dest="baselines",
                         help="leave out the single-input networks and scikit-learn on the tables")
     parser.add_argument("--tabicl", metavar="FILE",
@@ -104,7 +107,7 @@ def run(args: Namespace, console: Console) -> int:
             console.line()
             names, rows = missing_table(absent)
             console.table(names, rows, right=range(1, len(names)))
-            for text in missing_texts(made.result.absent_left_out, made.result.comparison.settings.modality_dropout):
+            for text in missing_texts(made.result.absent_left_out, made.result.comparison):
                 console.line(text)
     names, rows = outlook.tuning_table(made.result.tuned)
     if rows:
