@@ -63,21 +63,27 @@ class Raised:
 def raised() -> list[Raised]:
     """Every place that reports a literal code, file by file."""
     paths = [*sorted(SOURCE.rglob("*.py")), *(path for folder in READERS for path in sorted(folder.rglob("*.py")))]
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths if LEFT_OUT not in path.parents}
-    takers = dict(taker for tree in trees.values() for taker in _takers(tree))
-    takers |= {name: takers[parent] for tree in trees.values() for name, parent in _heirs(tree) if parent in takers}
+    nodes = {path: _nodes(path) for path in paths if LEFT_OUT not in path.parents}
+    takers = dict(taker for own in nodes.values() for taker in _takers(own))
+    takers |= {name: takers[parent] for own in nodes.values() for name, parent in _heirs(own) if parent in takers}
     found = []
-    for path, tree in trees.items():
+    for path, own in nodes.items():
         package = path.relative_to(SOURCE).parts[0].removesuffix(".py") if path.is_relative_to(SOURCE) else "data"
-        for node in ast.walk(tree):
+        for node in own:
             for code, message in _literal(node, takers):
                 found.append(Raised(code, message, _kinds(node), package))
     return found
 
 
-def _takers(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def _nodes(path: Path) -> list[ast.AST]:
+    """The definitions, calls and tuples of a file."""
+    kept = (ast.ClassDef, ast.FunctionDef, ast.Call, ast.Tuple)
+    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kept)]
+
+
+def _takers(nodes: list[ast.AST]) -> Iterator[tuple[str, int]]:
     """Classes and functions with a parameter `code`, and its position."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ClassDef):
             fields = [part.target.id for part in node.body
                       if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
@@ -91,9 +97,9 @@ def _takers(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.name, names.index("code")
 
 
-def _heirs(tree: ast.AST) -> Iterator[tuple[str, str]]:
+def _heirs(nodes: list[ast.AST]) -> Iterator[tuple[str, str]]:
     """Classes without a constructor of their own, and the class they take it from."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ClassDef) and not any(getattr(part, "name", "") == "__init__" for part in node.body):
             yield from ((node.name, base.id) for base in node.bases if isinstance(base, ast.Name))
 

@@ -86,8 +86,16 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     tree = read_file(path, DataError)
     for assignment in sets:
         tree = assign(tree, assignment, DataError)
+    return described(tree, path, path.parent if folder is None else folder, roots=roots, registry=registry)
+
+
+def described(tree: Tree, path: Path, folder: Path, *, roots: Sequence[str | Path] = (),
+              registry: Registry | None = None) -> DataDescription:
+    """The description in the tree of a data file, as of the text that somebody writes; otherwise as `describe`.
+
+    Raises: `DataError` as `describe`.
+    """
     found: list[Diagnostic] = []
-    folder = path.parent if folder is None else folder
     form = DataFieldReader(tree, "the data file", KEYS, found)
     _check_version(form)
     readable = (*_written_roots(form, folder), *_typed_roots(form, roots))

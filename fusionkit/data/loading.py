@@ -29,6 +29,7 @@ from fusionkit.data.readers import columns
 from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import divide, groups_of
+from fusionkit.data.table import Table
 from fusionkit.progress import Progress
 
 __all__ = ["CaseDataset", "Cohort", "HeadTarget", "InputNeed", "load_cohort"]
@@ -71,6 +72,18 @@ def load_cohort(
         loading.targets, loading.masked,
         frozenset(name for name, need in loading.inputs.items() if need.known), loading.beside,
         {place: found.facts for place, found in loading.checked.items()}, loading.gathered, loading.positions)
+
+
+def check_cells(description: DataDescription, heads: Mapping[str, HeadTarget], table: Table) -> Findings:
+    """What is wrong with the ids, targets, split and columns of a table, of which no other file is read."""
+    described = {name: replace(spec, options=columns.expanded(spec.options, table.columns))
+                 for name, spec in description.inputs.items() if spec.source is COLUMNS}
+    loading = PartialCohort(replace(description, inputs={**description.inputs, **described}), heads,
+                            {name: InputNeed(None, optional=True) for name in described}, True, table,
+                            preprocessing=None, reading=Reading(None, None, None))
+    for step in (_identify_rows, _read_targets, _divide_rows, _resolve_inputs):
+        loading = step(loading)
+    return loading.findings
 
 
 def _identify_rows(loading: PartialCohort) -> PartialCohort:

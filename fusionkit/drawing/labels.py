@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fusionkit.planning.plan import Cost, Plan, PlannedNode, Value
@@ -27,6 +28,7 @@ _BOLD = 1.13
 _ELLIPSIS = "\u2026"
 
 
+@lru_cache(maxsize=8192)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """An upper bound on the width of a line of text in pixels, in any common sans serif font of that size."""
     hundredths = sum(_WIDTHS[ord(letter) - 32] if " " <= letter <= "~" else _other_width(letter) for letter in text)
@@ -50,7 +52,7 @@ def shorten(text: str, size: float, widest: float) -> str:
 
 def clean(text: str) -> str:
     """The text on one line, without characters that are not allowed in XML."""
-    kept = "".join(letter if letter.isprintable() or letter == " " else " " for letter in text)
+    kept = text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(kept.split())
 
 
@@ -67,7 +69,8 @@ class Card:
     """One box and its texts from the top: title with badges, rows, cost line; `tooltip` is shown on hover.
 
     `kind` (`input`, `encoder`, `fusion`, `head`; `other` where it is not known) sets colour and outline, which is
-    dashed if the box is `optional`. `faulty`: there is a mistake in it; `unknown`: its shapes are not known.
+    dashed if the box is `optional`. `faulty`: there is a mistake in it; `unknown`: its shapes are not known. `mark` is
+    a word on what differs from another graph, `inside` the boxes that are folded into this one.
     """
 
     key: str
@@ -80,6 +83,8 @@ class Card:
     optional: bool = False
     faulty: bool = False
     unknown: bool = False
+    mark: str = ""
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from fusionkit.planning.plan import Plan
 
 __all__ = ["mermaid", "svg"]
 
-MUTED, WIRE, PAPER, MISTAKE = "#454d58", "#5a6472", "#ffffff", "#b3261e"
+MUTED, WIRE, PAPER, MISTAKE, DIFFERS = "#454d58", "#5a6472", "#ffffff", "#b3261e", "#7a3e9d"
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 _NAME, _TITLE, _ROW, _COST, _BADGE, _LABEL = 18.0, 13.0, 11.0, 10.0, 9.0, 10.0
@@ -174,7 +174,8 @@ class _Pen:
             return ""
         classes = " ".join(["node", card.kind, *(["faulty"] if card.faulty else []),
                             *(["unknown"] if card.unknown else [])])
-        return f' class="{classes}" data-node={quoteattr(card.key)}'
+        inside = f" data-inside={quoteattr(' '.join(card.inside))}" if card.inside else ""
+        return f' class="{classes}" data-node={quoteattr(card.key)}{inside}'
 
     def box(self, face: _Face, place: BoxPosition) -> Iterator[str]:
         """One input or node: outline, title with badges, rows, cost."""
@@ -184,6 +185,13 @@ class _Pen:
         if card.faulty:
             yield _rectangle(x - 3, y - 3, place.width + 6, place.height + 6, radius=9,
                              look=f'fill="none" stroke="{MISTAKE}" stroke-width="2"')
+        if card.mark:
+            dash = _DASH if card.mark == "gone" else ""
+            yield _rectangle(x - 4, y - 4, place.width + 8, place.height + 8, radius=9,
+                             look=f'fill="none" stroke="{DIFFERS}" stroke-width="2.4"{dash}')
+        if card.inside:
+            yield _rectangle(x + 4, y - 4, place.width - 8, 4, radius=2,
+                             look=f'fill="{TINTS[card.kind]}" stroke="{OUTLINES[card.kind]}" stroke-width="1"')
         left, line = x + face.pad, y + (place.height - face.words) / 2 + 13
         yield _text(left, line, face.title, _TITLE, colour=INK, bold=True, full=card.title)
         right = left + text_width(face.title, _TITLE, bold=True) + 8
@@ -319,6 +327,10 @@ def _legend(faces: Sequence[_Face], lines: Sequence[Wire]) -> list[_Item]:
         items.append(_Item("", "dashed box, ?: shape not known yet"))
     if any(face.card.faulty for face in faces):
         items.append(_Item("mistake", "a mistake; where it is at a wire, ! stands at its end"))
+    if any(face.card.mark for face in faces):
+        items.append(_Item("differs", "differs from the other graph; the word says how, dashed: gone"))
+    if any(face.card.inside for face in faces):
+        items.append(_Item("", "a box with a lid: a chain of nodes, opened by a click"))
     if any("frozen" in face.card.badges for face in faces):
         items.append(_Item("frozen", "weights fixed, evaluation mode"))
     return items
@@ -349,6 +361,8 @@ def _legend_row(items: Sequence[_Item], y: float) -> Iterator[str]:
             yield f'<path d="M{_points((x, y - 3.5))} h20" stroke="{WIRE}" stroke-width="1.4"{_DASH}/>'
         elif item.mark == "mistake":
             yield _rectangle(x, y - 9.5, 20, 12, radius=4, look=f'fill="none" stroke="{MISTAKE}" stroke-width="2"')
+        elif item.mark == "differs":
+            yield _rectangle(x, y - 9.5, 20, 12, radius=4, look=f'fill="none" stroke="{DIFFERS}" stroke-width="2.4"')
         elif item.mark == "frozen":
             yield _snowflake(x + 10, y - 3.5, OUTLINES["encoder"])
         yield _text(x + (26 if item.mark else 0), y, item.words, _COST, colour=MUTED)

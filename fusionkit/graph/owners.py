@@ -17,9 +17,12 @@ def owned(found: Iterable[Diagnostic], tree: Tree) -> list[Diagnostic]:
 
     A value that several nodes share by an alias is taken for that of the first.
     """
+    findings = list(found)
+    if all(diagnostic.owner or not diagnostic.span for diagnostic in findings):
+        return findings
     owners = _owners(tree)
     return [diagnostic if diagnostic.owner or not diagnostic.span else
-            replace(diagnostic, owner=owners.get(_place(diagnostic.span))) for diagnostic in found]
+            replace(diagnostic, owner=owners.get(_place(diagnostic.span))) for diagnostic in findings]
 
 
 def of_node(found: list[Diagnostic], start: int, node: str, reads: dict[_Place, str]) -> None:

@@ -16,6 +16,8 @@ from fusionkit.syntax.text_changes import Change, RefusedEditError, YamlText, in
 BY_HAND = "write it in the text"
 Data = dict[str, Any]
 Edit = Mapping[str, Any]
+ADDING = ("insert", "between")
+"""The edits that add a node, with `use` and `options`."""
 
 
 def edited(text: str, edit: Edit) -> tuple[Change, ...]:

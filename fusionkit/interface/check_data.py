@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionkit.data.description import DataDescription, describe
+from fusionkit.data.description import DataDescription, describe, described
 from fusionkit.data.header_tables import read_cases
 from fusionkit.data.labels import named
-from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
+from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, check_cells, load_cohort
 from fusionkit.data.table import Table
 from fusionkit.data.target_spec import TargetSpec
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
-from fusionkit.syntax.reader import read_file
+from fusionkit.syntax.reader import read, read_file
 from fusionkit.syntax.tree import Mapping
 
 _MEASURED = 10  # more different numbers than this are values to be predicted, not classes
@@ -80,15 +80,36 @@ def check_data(
     """
     description = describe(data, sets, roots=data_roots, registry=registry)
     table, _ = read_cases(description)
-    heads = {name: _head(table, spec, description) for name, spec in description.targets.items()
-             if all(column in table for column in spec.all_columns)}
+    heads = {name: _head(table, spec, description) for name, spec in description.targets.items()}
     inputs = {name: InputNeed(None, optional=True) for name in description.inputs}
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
     return CheckedData(str(data), cohort)
 
 
+def data_findings(text: str, path: Path, registry: Registry, *, cells: bool) -> tuple[Diagnostic, ...]:
+    """The mistakes and warnings of a data file's text while somebody writes it; `path` is where it is to lie.
+
+    With `cells` those of the table of cases, too, where the text has no mistake: its ids, targets, split and columns.
+    Other files of the cases are not read. Raises nothing that text or table can cause.
+    """
+    try:
+        description = described(read(text, str(path), DataError), path, path.parent, registry=registry)
+        if not cells:
+            return ()
+        table, faults = read_cases(description)
+        heads = {name: _head(table, spec, description) for name, spec in description.targets.items()}
+        if any(fault.severity == "error" for fault in faults):
+            return tuple(faults)
+        found = check_cells(description, heads, table)
+        return (*faults, *found.of("error"), *found.of("warning"))
+    except UserError as error:
+        return tuple(error.diagnostics)
+
+
 def _head(table: Table, spec: TargetSpec, description: DataDescription) -> HeadTarget:
     """The head that a target seems to be for: labels for several columns, values for many numbers, else classes."""
+    if not all(column in table for column in spec.all_columns):
+        return HeadTarget("multiclass", (), spec.span)  # the lack of its columns is reported
     if spec.task is not None:
         return HeadTarget(spec.task.name, (), spec.span, found=spec.task)
     if spec.column is None:

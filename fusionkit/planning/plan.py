@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fusionkit.components.component import Component, Head
-from fusionkit.components.config import Config
 from fusionkit.components.failures import component_failed
-from fusionkit.components.inner import places_in
-from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, Span, in_file_order
 from fusionkit.graph.nodes import Graph, Node
-from fusionkit.planning.resolve import Use
 from fusionkit.shapes.layouts import Shape, TensorShape, members
 from fusionkit.shapes.presence import Maybe
+
+if TYPE_CHECKING:
+    from fusionkit.components.component import Component, Head
+    from fusionkit.components.config import Config
+    from fusionkit.components.task import Task
+    from fusionkit.planning.resolve import Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class PlannedNode:
 
 def _inside(config: Config) -> str:
     """The ids of the components in options, ' (fusion.gmu)'; '' without any."""
+    from fusionkit.components.inner import places_in
+
     ids = [place.value.use + (_inside(place.value.config) if place.value.config else "") for place in places_in(config)]
     return f" ({', '.join(ids)})" if ids else ""
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from fusionkit.errors import Diagnostic, GraphError, in_file_order
 from fusionkit.graph.builder import from_tree
 from fusionkit.graph.nodes import Graph
 from fusionkit.planning.plan import Plan, Value
-from fusionkit.planning.resolve import declared_output, resolve_partly
-from fusionkit.planning.shape_inference import Witness, infer_partly
-from fusionkit.registry.lookup import Registry
 from fusionkit.syntax.tree import Tree
+
+if TYPE_CHECKING:
+    from fusionkit.planning.shape_inference import Witness
+    from fusionkit.registry.lookup import Registry
 
 _OF_THE_WHOLE = frozenset({"leads-nowhere", "no-head", "unused-input", "unused-key"})
 """Findings about a node or input whose shape is known all the same."""
@@ -68,12 +70,15 @@ def outline(tree: Tree) -> Sketch:
 
 
 def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None,
-           output: Witness = declared_output) -> Sketch:
+           output: Witness | None = None) -> Sketch:
     """What is known of a graph; raises nothing that a graph can cause.
 
     Mistakes in structure, ids, options and shapes are found together, those in shapes where nothing before them is
     wrong. `witness` and `sizes` are those of `infer`, `output` gives what a component's own function computes.
     """
+    from fusionkit.planning.resolve import declared_output, resolve_partly
+    from fusionkit.planning.shape_inference import infer_partly
+
     found: list[Diagnostic] = []
     try:
         graph = from_tree(tree)
@@ -83,7 +88,7 @@ def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str,
     resolved, more, _ = resolve_partly(graph, registry)
     found.extend(more)
     without = {each.owner.node for each in found if each.owner and each.code not in _OF_THE_WHOLE}
-    plan, clashes = infer_partly(resolved, witness, sizes, without, output)
+    plan, clashes = infer_partly(resolved, witness, sizes, without, output or declared_output)
     clashes = [_left_to_data(each) if each.code == "auto-size" and sizes is None else each for each in clashes]
     return Sketch(graph, plan, tuple(in_file_order([*found, *clashes])))
 

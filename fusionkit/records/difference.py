@@ -40,6 +40,15 @@ class GraphDifference:
         """Whether nothing differs."""
         return not (self.added or self.gone or self.renamed or self.changed or self.top)
 
+    def marks(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The word for each node and input that differs, by its name in the first graph and in the second."""
+        new_names = {new: old for old, new in self.renamed.items()}
+        old = {**dict.fromkeys(self.gone, "gone"), **{name: f"renamed: {new}" for name, new in self.renamed.items()},
+               **{new_names.get(name, name): "changed" for name in self.changed}}
+        new = {**dict.fromkeys(self.added, "new"), **{name: f"was {was}" for name, was in new_names.items()},
+               **dict.fromkeys(self.changed, "changed")}
+        return old, new
+
     def as_json(self) -> dict[str, Any]:
         """The difference as plain data; a key that is not there has null."""
         return {"added": list(self.added), "gone": list(self.gone), "renamed": dict(self.renamed),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -85,14 +86,29 @@ class RunIndex:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._known: dict[Path, tuple[_Stamp, RunRow]] = {}
+        self._first: Iterator[Path] | None = _folders(folder, False)
+        self._found: list[RunRow] = []
 
     def rows(self, inner: bool = False) -> list[RunRow]:
         """Every run and comparison in and below the folder, the newest first; with `inner` also those of comparisons.
 
         Links to folders are not followed. A folder that cannot be read is left out.
         """
-        found = [row for path in _folders(self.folder, inner) if (row := self._row(path)) is not None]
-        return sorted(found, key=lambda row: (-row.when, row.path))
+        return _newest_first(row for path in _folders(self.folder, inner) if (row := self._row(path)) is not None)
+
+    def partly(self, seconds: float) -> tuple[list[RunRow], bool]:
+        """What `rows` gives, and whether that is all: the first reading goes on by that many seconds a call.
+
+        A thousand runs that were never read take seconds of a slow disk; later readings are those of `rows`.
+        """
+        until = time.monotonic() + seconds
+        for path in self._first or ():
+            row = self._row(path)
+            self._found += [row] if row is not None else []
+            if time.monotonic() > until:
+                return _newest_first(self._found), False
+        begun, self._first = self._first, None
+        return (_newest_first(self._found) if begun is not None else self.rows()), True
 
     def _row(self, path: Path) -> RunRow | None:
         stamp = _stamp(path)
@@ -104,6 +120,10 @@ class RunIndex:
         if row is not None:
             self._known[path] = (stamp, row)
         return row
+
+
+def _newest_first(rows: Iterable[RunRow]) -> list[RunRow]:
+    return sorted(rows, key=lambda row: (-row.when, row.path))
 
 
 def run_rows(folder: Path, inner: bool = False) -> list[RunRow]:
@@ -180,15 +200,15 @@ def _folders(folder: Path, inner: bool) -> Iterator[Path]:
         seen += 1
         yield path
         try:
-            entries = sorted((entry for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)),
-                             key=lambda entry: entry.name)
+            with os.scandir(path) as listed:
+                entries = {entry.name: entry for entry in listed}
         except OSError:
             continue
-        names = {entry.name for entry in os.scandir(path)}
+        names = entries.keys()
         if names & {RUN, CASES, HISTORY} or depth >= DEEPEST or (names & {IDENTITY, COMPARED} and not inner):
             continue
-        waiting.extend((Path(entry.path), depth + 1) for entry in reversed(entries)
-                       if not entry.name.startswith(".") and not _is_fold(entry.name))
+        inside = sorted((name for name in names if not name.startswith(".") and not _is_fold(name)), reverse=True)
+        waiting.extend((path / name, depth + 1) for name in inside if entries[name].is_dir(follow_symlinks=False))
 
 
 def _is_fold(name: str) -> bool:
@@ -216,7 +236,8 @@ def _comparison(path: Path, name: str, names: set[str]) -> RunRow:
 
 
 def _single(path: Path, name: str, names: set[str]) -> RunRow:
-    when, network = _newest(path, (RUN, METRICS, HISTORY, CASES)), _network(path)
+    when = _newest(path, tuple(name for name in (RUN, METRICS, HISTORY, CASES) if name in names))
+    network = _network(path)
     if RUN not in names:
         return RunRow(name, "run", _open_state(path), when, network)
     about = plain_json(path / RUN)
@@ -264,7 +285,7 @@ def _head(about: Mapping[str, Any]) -> HeadRow:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(value) if type(value) in (int, float) else None
 
 
 def _open_state(path: Path) -> State:
@@ -280,7 +301,7 @@ def _newest(path: Path, names: tuple[str, ...]) -> float:
     times = []
     for name in names:
         try:
-            times.append((path / name).stat().st_mtime)
+            times.append(os.stat(f"{path}/{name}").st_mtime)  # noqa: PTH116 - thousands of runs: Path takes as long again
         except OSError:
             continue
     return max(times, default=0.0)

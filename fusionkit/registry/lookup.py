@@ -67,6 +67,7 @@ class Registry:
     def __init__(self, providers: Iterable[Provider], packages: Callable[[], Iterable[Provider]] = tuple) -> None:
         self._first = _Index(providers)
         self._packages = packages
+        self._imported: dict[str, Declaration] = {}
 
     @cached_property
     def _whole(self) -> _Index:
@@ -180,7 +181,10 @@ class Registry:
                                         why="it is ambiguous which one to use",
                                         fix=f"name the package: {name}@{owners[0][0].package}; or turn one off: "
                                             f"{DISABLE}={owners[-1][0].name}"))
-        component = library or _import(*owners[0], span)
+        # What a component needs is asked once: the versions of packages take milliseconds to read.
+        component = library or self._imported.get(name) or _import(*owners[0], span)
+        if not library:
+            self._imported[name] = component
         if not isinstance(component, of or Component):
             raise GraphError(Diagnostic("wrong-kind", f"{name} cannot be used here", span,
                                         why=f"it is of kind {component.kind!r}",

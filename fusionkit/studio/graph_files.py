@@ -74,7 +74,7 @@ class StudioFolder:
 
         Raises: RefusedFileError.
         """
-        raw = self._content(self._place(name))
+        raw = self._content(self.place(name))
         if raw is None:
             raise RefusedFileError(404, "not-found", f"there is no file {name!r}")
         return {"path": name, "text": _text(raw), "base": _base(raw)}
@@ -87,7 +87,7 @@ class StudioFolder:
         """
         if not self.write:
             raise RefusedFileError(403, "read-only", "the studio was started without --write")
-        path = self._place(name)
+        path = self.place(name)
         before = self._content(path)
         if (base is None) != (before is None) or (before is not None and _base(before) != base):
             raise RefusedFileError(409, "changed", "the file was changed by another program",
@@ -132,7 +132,11 @@ class StudioFolder:
             raise RefusedFileError(404, "not-found", f"there is no folder {name!r}")
         return path
 
-    def _place(self, name: str) -> Path:
+    def place(self, name: str) -> Path:
+        """Where a graph or data file inside lies, whether it is there or not.
+
+        Raises: RefusedFileError.
+        """
         path = inside(self.path, name)
         if path is None or Path(name).is_absolute():
             raise RefusedFileError(403, "outside", "it is outside the folder of the studio")

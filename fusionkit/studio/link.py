@@ -66,6 +66,11 @@ class WorkerLink:
         worker.proven = True
         return found
 
+    async def restart(self) -> None:
+        """End the worker and start another, which imports everything anew; waits until it answers."""
+        await self.stop()
+        await self.start()
+
     async def stop(self) -> None:
         """End the worker."""
         if self._worker is not None:

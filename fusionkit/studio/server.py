@@ -31,6 +31,8 @@ from fusionkit.studio.work import Work
 
 STATIC = Path(__file__).parent / "static"
 _MOST_FILES = 500
+_READING = 0.3
+"""Seconds that a list of runs may be read for, before what is known is shown; ten times as long for the rest."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -44,7 +46,7 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        starting = asyncio.create_task(link.start())
+        starting = asyncio.create_task(_prepare(link, desk))
         yield
         starting.cancel()
         await link.stop()
@@ -55,7 +57,8 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
         "compare": desk.compare, "pages": desk.pages, "work": desk.jobs, "work/{id}": desk.job,
         "work/{id}/log": desk.log, "cases": cases.cases, "case": cases.case, "picture": cases.picture}
     posts: dict[str, Handler] = {
-        "outline": desk.outline, "check": desk.asked("check"), "edit": desk.asked("edit"),
+        "outline": desk.outline, "data": desk.data, "reload": desk.reload,
+        "check": desk.asked("check"), "edit": desk.asked("edit"), "words": desk.asked("words"),
         "diff": desk.asked("difference"), "page": desk.admit, "propose": desk.propose,
         "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
         "case/inputs": cases.inputs, "case/slices": cases.slices}
@@ -66,6 +69,18 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
               Mount("/static", StaticFiles(directory=STATIC))]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused},
                      middleware=[Middleware(Guard, token=token, hosts=hosts)])
+
+
+async def _prepare(link: WorkerLink, desk: _Desk) -> None:
+    """What the first requests would wait for: the packages that draw, the worker's imports, the list of runs."""
+    worker = asyncio.create_task(link.start())
+    try:
+        await asyncio.to_thread(_outlined, "", 1600, 950)
+        await worker
+        while not (await desk.read_runs())[1]:
+            pass
+    finally:
+        worker.cancel()
 
 
 async def _page(request: Request) -> Response:
@@ -130,6 +145,18 @@ class _Desk:
         sizes = [float(given.get(name) or standard) for name, standard in (("wide", 1600), ("high", 950))]
         return JSONResponse({"svg": await asyncio.to_thread(_outlined, text_of(given, "text"), *sizes)})
 
+    async def data(self, request: Request) -> Response:
+        """The mistakes of the text of a data file, whose paths are relative to where it lies."""
+        given = await body_of(request)
+        place = self.folder.place(text_of(given, "path"))
+        return await answered(self.link, "data", {"text": text_of(given, "text"), "place": str(place),
+                                                  "cells": bool(given.get("cells"))})
+
+    async def reload(self, request: Request) -> Response:
+        """Start the worker anew: it finds components that were installed or changed since."""
+        await self.link.restart()
+        return JSONResponse({"worker": "ready" if self.link.ready else "starting"})
+
     def asked(self, call: str) -> Handler:
         """What the worker answers to the request's body."""
         async def ask(request: Request) -> Response:
@@ -188,9 +215,13 @@ class _Desk:
             return JSONResponse(await asyncio.to_thread(self.work.resume, request.path_params["id"]))
 
     async def runs(self, request: Request) -> Response:
+        rows, complete = await self.read_runs(_READING * (1 if request.query_params.get("more") is None else 10))
+        return JSONResponse({"rows": [_short(row) for row in rows], "complete": complete})
+
+    async def read_runs(self, seconds: float = _READING) -> tuple[list[RunRow], bool]:
+        """The runs that are known after some more reading, and whether those are all."""
         async with self.reading:
-            rows = await asyncio.to_thread(self.index.rows)
-        return JSONResponse([_short(row) for row in rows])
+            return await asyncio.to_thread(self.index.partly, seconds)
 
     async def run(self, request: Request) -> Response:
         return JSONResponse(await asyncio.to_thread(self._run, request.query_params["id"]))
@@ -231,19 +262,22 @@ class _Desk:
 
 def _outlined(text: str, wide: float, high: float) -> str | None:
     """The drawing as SVG, None where the text is no YAML."""
-    from fusionkit.drawing.sketch_labels import sketch_svg
+    from fusionkit.drawing.folding import Fold
+    from fusionkit.drawing.sketch_labels import folded_svg
     from fusionkit.planning.sketch import outline
     from fusionkit.syntax.reader import read
 
     try:
-        return sketch_svg(outline(read(text, "graph.yaml")), wide, high)
+        return folded_svg(outline(read(text, "graph.yaml")), wide, high, Fold())
     except UserError:
         return None
 
 
 def _short(row: RunRow) -> dict[str, Any]:
-    """A row of the list with the first two metrics of each head, as a list of a thousand runs would be long."""
+    """A row of the list, with intervals of the first two metrics of each head: a list of a thousand runs is long."""
     made = row.as_json()
     for head in made["heads"].values():
-        head["metrics"] = dict(list(head["metrics"].items())[:2])
+        shown = list(head["metrics"])[:2]
+        head["metrics"] = {name: values if name in shown else values[:1] for name, values in head["metrics"].items()}
+        head["labels"] = {name: label for name, label in head["labels"].items() if name in shown}
     return made

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.files import inside, opened, plain_json, read_text, write_json
-from fusionkit.records.run_folders import CASES, GRAPH, HISTORY, RUN, folds_of, plain_yaml
+from fusionkit.records.run_folders import CASES, GRAPH, HISTORY, RUN, folds_of, plain_yaml, read_row
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.runner import ENDED, JOB, LOG, STARTED, lives
 from fusionkit.training.flags import FLAGS
@@ -86,8 +86,14 @@ class Work:
         Raises: RefusedFileError; TypeError or ValueError for what is no command of the page.
         """
         self._check_writing()
-        output = self._output(given) if given.get("command") in _WRITING else ""
+        resumed = given.get("command") == "resume"
+        if resumed:
+            given = self._unfinished(given)
+        output = str(given["output"]) if resumed else (
+            self._output(given) if given.get("command") in _WRITING else "")
         about = {"asked": dict(given), "output": output, **self._words(given, output)}
+        if resumed:
+            about["argv"].append("--resume")
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         folder = self._place() / name
         folder.mkdir(parents=True)
@@ -211,6 +217,25 @@ class Work:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RefusedFileError(409, "folder-not-empty", f"{name!r} is there already: choose another name")
         return name
+
+    def _unfinished(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The training that goes on with a run that a terminal began.
+
+        The run has its graph with every setting; its data file is named by the page, and `train` refuses another one.
+        """
+        path = self.folder.folder(_text(given, "run"))
+        row = read_row(path, self.folder.path)
+        if row is None or row.kind not in ("run", "folds") or row.state != "unfinished":
+            raise RefusedFileError(409, "not-resumable", "only a training that nobody is at is resumed" if row is None
+                                   else f"the run is {row.state}, and only an unfinished one is resumed")
+        graph = inside(self.folder.path, str((folds_of(path) or [path])[0] / GRAPH))
+        if graph is None or not graph.is_file():
+            raise RefusedFileError(409, "not-resumable", "the run has no graph yet: start it again")
+        output = self._place_of({"output": path.relative_to(self.folder.path).as_posix()})
+        self._refuse_busy(output)
+        fold = (plain_json(path / CASES) or {}).get("fold")
+        return {"command": "train", "graph": graph.relative_to(self.folder.path).as_posix(), "data": given.get("data"),
+                "output": output, "settings": {"fold": fold} if isinstance(fold, int) else {}}
 
     def _place_of(self, given: Mapping[str, Any]) -> str:
         """A folder inside that of the studio."""

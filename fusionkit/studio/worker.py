@@ -6,6 +6,7 @@ the process started, and what plugins print to standard error.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from fusionkit.studio.case_data import CaseData
 
 Answer = dict[str, Any]
+_LONG = 0.5
+"""Seconds of an answer that imported something. What it left stays: a collection that looks at all of it takes 0.4 s,
+in the midst of a check that takes 0.02 s."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,8 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     desk = Desk(arguments, waiting=lambda: not lines.empty())
     while (line := lines.get()) is not None:
         with suppress(ValueError):
-            request = json.loads(line)
+            request, begun = json.loads(line), time.process_time()
             _answer(answers, {"id": request["id"], **desk.answer(request["call"], request["with"])})
+            if time.process_time() - begun > _LONG:
+                gc.freeze()
     return 0
 
 
@@ -81,8 +87,9 @@ class Desk:
         self._cases: CaseData | None = None
         self.waiting = waiting
         self.calls: dict[str, Callable[[Answer], Answer]] = {
-            "check": self.check, "edit": self.edit, "difference": self.difference, "published": self.published,
-            "propose": self.propose, "case": lambda given: self.cases.case(given["folder"], given["case"]),
+            "check": self.check, "data": self.data, "edit": self.edit, "difference": self.difference,
+            "published": self.published, "propose": self.propose, "words": self.words,
+            "case": lambda given: self.cases.case(given["folder"], given["case"]),
             "slices": lambda given: self.cases.slices(given)}
 
     @property
@@ -105,9 +112,11 @@ class Desk:
     def check(self, given: Answer) -> Answer:
         """The mistakes of a text, its drawing, and the line of each node; with `costs`, of a good graph, the costs.
 
-        `svg` is null where the text is no YAML. Costs are `dropped` where another request waits.
+        `svg` is null where the text is no YAML, and where the drawing is `large` and that was not asked for. Costs are
+        `dropped` where another request waits.
         """
-        from fusionkit.drawing.sketch_labels import sketch_svg
+        from fusionkit.drawing.folding import Fold
+        from fusionkit.drawing.sketch_labels import folded_svg
         from fusionkit.interface.plan import training_faults
         from fusionkit.network.measure import measure
         from fusionkit.planning.sketch import Sketch, sketch
@@ -130,9 +139,29 @@ class Desk:
                 made = Sketch(made.graph, made.plan, (*made.diagnostics, *error.diagnostics))
         lines = {item.name: item.span.line for item in made.graph.inputs} | {
             node.name: node.span.line for node in made.graph.nodes}
-        drawing = sketch_svg(made, float(given.get("wide") or 1600), float(given.get("high") or 950))
+        fold = Fold(given.get("fold"), tuple(given.get("open") or ()), bool(given.get("large")))
+        drawing = folded_svg(made, float(given.get("wide") or 1600), float(given.get("high") or 950), fold)
         return {"ok": not any(fault.severity == "error" for fault in faults), "diagnostics": _told(faults),
-                "svg": drawing, "lines": lines, "ms": round((time.perf_counter() - begun) * 1000, 1)}
+                "svg": drawing, "large": drawing is None, "lines": lines,
+                "ms": round((time.perf_counter() - begun) * 1000, 1)}
+
+    def data(self, given: Answer) -> Answer:
+        """The mistakes of the text of a data file at `place`; with `cells` also those of its table of cases.
+
+        A finding in another file than the text, as in a cell of the table, has `elsewhere`, its file.
+        """
+        from pathlib import Path
+
+        from fusionkit.interface.check_data import data_findings
+
+        begun, place = time.perf_counter(), Path(given["place"])
+        found = data_findings(given["text"], place, self.registry, cells=bool(given.get("cells")))
+        told = _told(found)
+        for each, finding in zip(told, found, strict=True):
+            if finding.span and finding.span.file != str(place):
+                each["elsewhere"] = os.path.relpath(finding.span.file, place.parent)
+        return {"ok": not any(each.severity == "error" for each in found), "diagnostics": told,
+                "ms": round((time.perf_counter() - begun) * 1000, 1)}
 
     def _probe(self, call: Call, path: str = "probe", on: Sequence[TensorShape] | None = None) -> Measurement:
         if self.waiting():
@@ -146,24 +175,51 @@ class Desk:
 
         text: str = given["text"]
         try:
-            found = edited(text, given["edit"])
+            found = edited(text, self._filled(given["edit"]))
         except RefusedEditError as refused:
             return {"refused": str(refused)}
         return {"changes": [{"from": _units(text[:each.start]), "to": _units(text[:each.end]), "insert": each.insert}
                             for each in found]}
 
+    def _filled(self, edit: Answer) -> Answer:
+        """The edit with the required options of the component that it adds, where it is known and has an example."""
+        from fusionkit.components.component import Component
+        from fusionkit.graph.text_edits import ADDING
+        from fusionkit.testing.probing.examples import needed_options
+
+        if edit.get("op") not in ADDING or edit.get("options"):
+            return edit
+        try:
+            component = self.registry.load(str(edit.get("use")), of=Component)
+        except UserError:
+            return edit  # the graph then says what is wrong with it
+        return {**edit, "options": needed_options(component)}
+
+    def words(self, given: Answer) -> Answer:
+        """The components that can be nodes, from the catalogues: none is imported."""
+        from fusionkit.components.kinds import NODE_KINDS
+
+        return {"kinds": list(NODE_KINDS), "components": [
+            {"id": entry.id, "kind": entry.kind, "category": entry.category, "summary": entry.summary}
+            for entry in self.registry.entries if entry.kind in NODE_KINDS]}
+
     def difference(self, given: Answer) -> Answer:
         """What changed from one text to another, and the drawings of both."""
+        from fusionkit.drawing.sketch_labels import sketch_svg
+        from fusionkit.planning.sketch import sketch
         from fusionkit.records.difference import difference
         from fusionkit.syntax.reader import read
         from fusionkit.syntax.tree import to_plain
 
-        first, second = (to_plain(read(given[side], side)) for side in ("a", "b"))
+        trees = [read(given[side], side) for side in ("a", "b")]
+        first, second = map(to_plain, trees)
         if not isinstance(first, dict) or not isinstance(second, dict):
             return {"refused": "one of the texts is no graph"}
-        sizes = {name: given.get(name) for name in ("wide", "high")}
-        return {**difference(first, second).as_json(),
-                "svg": [self.check({"text": given[side], **sizes})["svg"] for side in ("a", "b")]}
+        found = difference(first, second)
+        size = float(given.get("wide") or 1600), float(given.get("high") or 950)
+        drawn = [sketch_svg(sketch(tree, self.registry, self.memo.witness, output=self.memo.output), *size, marks=marks)
+                 for tree, marks in zip(trees, found.marks(), strict=True)]
+        return {**found.as_json(), "svg": drawn}
 
     def published(self, given: Answer) -> Answer:
         """The names of published graphs, or the text of one."""

@@ -93,6 +93,18 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert row.heads["result"].metrics["auroc"][0] == 0.5 and "a" not in read and "b" in read
 
 
+def test_the_first_reading_goes_on_where_it_stopped(tmp_path: Path):
+    for name in ("a", "b", "c"):
+        make_run(tmp_path / name)
+    index = RunIndex(tmp_path)
+    found = [index.partly(0) for _ in range(5)]
+    assert [len(rows) for rows, _ in found] == [0, 1, 2, 3, 3]
+    assert [complete for _, complete in found] == [False, False, False, False, True]
+    make_run(tmp_path / "d")
+    again, complete = index.partly(0)
+    assert complete and again == index.rows() and len(again) == 4
+
+
 @pytest.mark.parametrize("name", ["two-words", "'quoted # name'", "[a list]", "name with blanks", ""])
 def test_the_name_of_a_network_is_that_of_its_graph(tmp_path: Path, name: str):
     folder = make_run(tmp_path / "run", graph=GRAPH.replace("name: small", f"name: {name}"))

@@ -116,6 +116,14 @@ def test_a_graph_is_saved_with_its_line_ends_and_never_over_a_change(folder: Pat
     assert request(app(folder, write=True), "PUT", "/api/file", new).status == 409
 
 
+def test_a_data_file_is_checked_where_it_lies(folder: Path):
+    found = request(app(folder), "POST", "/api/data", {"text": "a", "path": "deep/new.yaml", "cells": True}).data
+    assert found == {"call": "data", "with": {"text": "a", "place": str(folder / "deep" / "new.yaml"), "cells": True}}
+    for path in ("../secret.yaml", "/etc/data.yaml", "link.yaml"):
+        assert request(app(folder), "POST", "/api/data", {"text": "a", "path": path}).status == 403
+    assert request(app(folder), "POST", "/api/reload", {}).status == 200
+
+
 @pytest.mark.parametrize(("text", "status"), [("good", 200), ("wrong", 400), ("slow", 504)])
 def test_the_worker_is_asked(folder: Path, text: str, status: int):
     found = request(app(folder), "POST", "/api/check", {"text": text})
@@ -144,7 +152,9 @@ def test_runs_and_their_curves(folder: Path):
         (place / "graph.yaml").write_text(GRAPH)
     (folder / "cv" / "cases.json").write_text(json.dumps({"folds": [["a"], ["b"]]}))
     assert [each["path"] for each in got(folder, "/api/files").data] == ["deep/windows.yml", "graph.yaml"]
-    row, = got(folder, "/api/runs").data
+    found = got(folder, "/api/runs").data
+    row, = found["rows"]
+    assert found["complete"]
     assert (row["path"], row["state"], row["folds"], row["network"]) == ("cv", "unfinished", 2, "small")
     found = got(folder, "/api/history?id=cv").data
     assert found["trainings"] == ["fold-0", "fold-1"] and list(found["curves"]) == ["train_loss"]

@@ -94,6 +94,7 @@ def write_comparison(folder: Path) -> None:
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("fusionkit.studio.work.Work._run", lambda self, folder: None)  # a training has tests of its own
     (tmp_path / "graph.yaml").write_text(TEXT)
+    (tmp_path / "other.yaml").write_text(TEXT.replace("width: 5", "width: 5, hidden: [7]"))
     (tmp_path / "data.yaml").write_text("fusionkit-data: 1\n")
     write_run(tmp_path / "cv")
     write_comparison(tmp_path / "cmp")
@@ -150,7 +151,9 @@ def test_axe_finds_nothing(address: str, browser: Browser, theme: Any):
     found: list[Any] = []
     run = ("axe.run({iframes: false}).then((made) => made.violations.map((each) => "
            "[location.hash, each.id, each.nodes.map((node) => node.html.slice(0, 120))]))")
-    for place, there in (("graph/graph.yaml", ".node"), ("runs", "tbody td"), ("run/cv", "svg.curve"),
+    page.get_by_role("button", name="Components").click()
+    for place, there in (("graph/graph.yaml", ".node"), ("graph/data.yaml", ".findings .error"),
+                         ("diff/graph.yaml/other.yaml", ".changes td"), ("runs", "tbody td"), ("run/cv", "svg.curve"),
                          ("begin", ".card"), ("cases/cv", ".side table"), ("compare/cmp", "svg.dots"),
                          ("train/graph.yaml", "form"), ("work", "table"), ("page/cv/report/report.html", "iframe")):
         page.evaluate(f"location.hash = '#/{place}'")
@@ -184,16 +187,58 @@ def walk(page: Page, folder: Path) -> None:
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("graph.yaml is saved")).to_be_visible()
     assert (folder / "graph.yaml").read_text() == TEXT.replace("both", "joined")
+    (folder / "graph.yaml").write_text("fusionkit: 1\nname: other\n")
+    page.evaluate("dispatchEvent(new Event('focus'))")  # as one comes back from another program
+    expect(page.get_by_text("this is its text")).to_be_visible()
+    assert area.input_value() == "fusionkit: 1\nname: other\n"
     (folder / "graph.yaml").write_text("fusionkit: 1\n")
     area.fill(TEXT)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("button", name="Keep mine")).to_be_visible()
     assert (folder / "graph.yaml").read_text() == "fusionkit: 1\n"
+    page.get_by_role("button", name="Keep mine").click()
+    expect(page.get_by_text("graph.yaml is saved")).to_be_visible()
+    gestures(page, folder)
     page.get_by_role("link", name="Runs").click()
     page.get_by_role("link", name="cv", exact=True).click()
     expect(page.get_by_role("img")).to_have_attribute("aria-label", "loss: train_loss from 0.800 to 0.375 in 3 epochs")
     expect(page.get_by_text("2 of 2 folds")).to_have_count(0)
     keep(page, "run")
+
+
+def gestures(page: Page, folder: Path) -> None:
+    """A component is dropped on a wire, another is added by the keyboard; two graphs; a data file with a mistake."""
+    from playwright.sync_api import expect
+
+    area = page.locator("textarea")
+    page.get_by_role("button", name="Components").click()
+    page.get_by_label("Search components").fill("encoder.dropout")
+    part = page.get_by_role("button", name="encoder.dropout:")
+    told = page.locator(".node[data-node=told]").bounding_box() or {}
+    drawing = page.locator(".drawing")
+    around = drawing.bounding_box() or {}
+    # Just behind the box: on the wire from it to its reader.
+    part.drag_to(drawing, target_position={"x": told["x"] + told["width"] + 20 - around["x"],
+                                           "y": told["y"] + told["height"] / 2 - around["y"]})
+    expect(page.locator(".node[data-node=dropout]")).to_have_count(1)
+    assert area.input_value() == TEXT.replace("[told, scan]", "[dropout, scan]").replace(
+        "classes: [a, b]}}\n", "classes: [a, b]}}\n  dropout: {use: encoder.dropout, from: told}\n")
+    page.locator(".node[data-node=both]").click()
+    page.get_by_label("Where a component is added").select_option(label="reading both")
+    part.press("Enter")
+    expect(page.locator(".node[data-node=dropout_2]")).to_have_count(1)
+    keep(page, "palette")
+    for _ in range(2):  # each was one change
+        area.press("Control+z")
+    expect(page.locator(".node")).to_have_count(5)
+    assert area.input_value() == TEXT
+    page.get_by_label("Compare with").select_option("other.yaml")
+    expect(page.get_by_role("row", name="told.with.hidden not there [7]")).to_be_visible()
+    expect(page.locator(".node[data-node=told]").first).to_contain_text("changed")
+    keep(page, "two")
+    page.evaluate("location.hash = '#/graph/data.yaml'")
+    expect(page.locator("#findings")).to_contain_text("[missing-key]")
+    keep(page, "data")
 
 
 def others(page: Page, folder: Path) -> None:

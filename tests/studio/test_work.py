@@ -157,6 +157,28 @@ def until(what: Callable[[], bool], seconds: int = 20) -> None:
     raise AssertionError(f"it did not come about in {seconds} s")
 
 
+def test_a_run_that_a_terminal_began_is_resumed_from_its_own_graph(folder: Path, started: list[Path]):
+    for fold in range(2):
+        place = folder / "cv" / f"fold-{fold}"
+        place.mkdir(parents=True)
+        (place / "history.csv").write_text("epoch,train_loss\n1,0.5\n")
+    body = {"command": "resume", "run": "cv", "data": "data.yaml"}
+    assert asked(folder, "POST", "/api/work", body).data["code"] == "not-resumable"  # it has no graph
+    (folder / "cv" / "fold-0" / "graph.yaml").write_text(GRAPH)
+    assert asked(folder, "POST", "/api/work", body).data["output"] == "cv"
+    argv = json.loads((started[0] / runner.JOB).read_text())["argv"]
+    assert argv[:5] == ["train", "./cv/fold-0/graph.yaml", "./data.yaml", "-o", "./cv"] and argv[-1] == "--resume"
+    assert asked(folder, "POST", "/api/work", body).data["code"] == "folder-in-use"
+    (folder / "one").mkdir()
+    (folder / "one" / "graph.yaml").write_text(GRAPH)
+    (folder / "one" / "cases.json").write_text(json.dumps({"fold": 3}))
+    assert asked(folder, "POST", "/api/work", {**body, "run": "one"}).data["state"] == "starting"
+    assert "--fold=3" in json.loads((started[1] / runner.JOB).read_text())["argv"]
+    (folder / "one" / "run.json").write_text("{}")
+    done = asked(folder, "POST", "/api/work", {**body, "run": "one"})
+    assert (done.status, done.data["code"]) == (409, "not-resumable")
+
+
 def test_the_runner_writes_the_output_and_how_it_ended(folder: Path, work: Work):
     name = begun(work, ["runs", "none"])
     until(lambda: work.job(name)["state"] not in ("starting", "waiting", "running"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,47 @@ def test_places_of_changes_are_those_of_javascript(desk: Desk):
 def test_two_texts_are_compared_and_drawn(desk: Desk):
     found = asked(desk, "difference", a=TEXT, b=TEXT.replace("width: 7", "width: 5"))
     assert found["changed"] == {"told": [["with.width", 7, 5]]} and all(svg.startswith("<svg") for svg in found["svg"])
+    assert all(re.findall(r">changed<", svg) == [">changed<"] for svg in found["svg"])
+    old, new = asked(desk, "difference", a=TEXT, b=TEXT.replace("told", "said").replace("  both:", "  more: {use: "
+                     "encoder.mlp, from: lab, with: {width: 3}}\n  both:"))["svg"]
+    assert ">renamed: said<" in old and ">was told<" in new and ">new<" in new and ">new<" not in old
+    gone, _ = asked(desk, "difference", a=TEXT, b=TEXT.replace("  kind: {use: head.classify, from: both, with: "
+                    "{classes: [a, b]}}\n", ""))["svg"]
+    assert ">gone<" in gone
+
+
+def test_a_component_is_added_with_the_options_that_it_needs(desk: Desk):
+    known = asked(desk, "words")
+    assert "head" in known["kinds"] and {"id", "kind", "category", "summary"} == set(known["components"][0])
+    assert "encoder.mlp" in [each["id"] for each in known["components"]]
+    edit = {"op": "between", "name": "new", "use": "encoder.mlp", "source": "told", "target": "both"}
+    inserted = "".join(each["insert"] for each in asked(desk, "edit", text=TEXT, edit=edit)["changes"])
+    assert "new: {use: encoder.mlp, from: told}" in inserted
+    head = {"op": "insert", "name": "new", "use": "head.classify", "reads": "both"}
+    change, = asked(desk, "edit", text=TEXT, edit=head)["changes"]
+    assert re.search(r"new: \{use: head.classify, from: both, with: \{classes: \[\w+, \w+", change["insert"])
+    unknown = asked(desk, "edit", text=TEXT, edit={**edit, "use": "encoder.nobody"})["changes"]
+    assert any("encoder.nobody" in each["insert"] for each in unknown)
+
+
+def test_mistakes_of_a_data_file_stand_in_the_text_or_in_its_table(desk: Desk, tmp_path: Path):
+    (tmp_path / "cases.csv").write_text("id,age,kind\nc1,3,a\nc2,x,b\nc3,5,a\n")
+    text = ("fusionkit-data: 1\ncases: cases.csv\nid: id\ninputs: {lab: {read: columns, numeric: [age]}}\n"
+            "targets: {kind: {column: kind}}\n")
+    given = {"place": str(tmp_path / "deep.yaml")}
+    wrong = asked(desk, "data", text=text.replace("read: columns", "read: colums"), **given)
+    fault, = wrong["diagnostics"]
+    assert not wrong["ok"] and (fault["where"]["line"], "elsewhere" in fault) == (4, False)
+    assert asked(desk, "data", text=text, **given)["ok"]  # the table is not read yet
+    cell, = asked(desk, "data", text=text, cells=True, **given)["diagnostics"]
+    assert (cell["code"], cell["elsewhere"], cell["where"]["line"]) == ("not-a-number", "cases.csv", 3)
+    both = asked(desk, "data", text=text.replace("column: kind", "column: kin"), cells=True, **given)["diagnostics"]
+    column = next(each for each in both if each["code"] == "unknown-column")
+    assert len(both) == 2 and column["where"]["line"] == 5 and "elsewhere" not in column
+    good = text.replace("numeric: [age]", "categorical: [age]")
+    assert asked(desk, "data", text=good, cells=True, **given)["ok"]
+    gone = asked(desk, "data", text=text.replace("cases.csv", "none.csv"), cells=True, **given)
+    assert gone["diagnostics"] and not gone["ok"]
 
 
 def test_published_graphs_can_be_begun_from(desk: Desk):
@@ -114,6 +156,9 @@ def test_a_worker_that_hangs_or_ends_is_replaced_and_fails_its_own_requests_alon
         assert caught.value.slow
         link._limit = 5.0
         assert (await link.ask("echo", {"n": 7}))["result"] == {"n": 7}
+        before = link._worker
+        await link.restart()
+        assert link.ready and link._worker is not before and before is not None and not before.lives
         await link.stop()
 
     asyncio.run(tried())

@@ -4,23 +4,29 @@ import { get, takeToken } from "./api.js";
 import { beginPage } from "./begin.js";
 import { casesPage } from "./cases.js";
 import { comparePage } from "./compare.js";
+import { diffPage } from "./diff.js";
 import { h, say } from "./dom.js";
 import { framePage } from "./frame.js";
 import { graphPage } from "./graph.js";
 import { runsPage } from "./runs.js";
 import { trainPage, workPage } from "./work.js";
 
-const PAGES = { graph: graphPage, runs: runsPage, run: runsPage, page: framePage, cases: casesPage, compare: comparePage, begin: beginPage,
+const PAGES = { graph: graphPage, runs: runsPage, run: runsPage, page: framePage, cases: casesPage, compare: comparePage, begin: beginPage, diff: diffPage,
   new: (main, about, name) => graphPage(main, about, "", name), work: workPage, train: trainPage };
-const UNDER = { run: "runs", page: "runs", cases: "runs", compare: "runs", new: "graph", train: "work" };
+const UNDER = { run: "runs", page: "runs", cases: "runs", compare: "runs", new: "graph", diff: "graph", train: "work" };
 
 const main = document.getElementById("main");
 let leave = () => {};
 let about = null;
+let newest = 0;
 
+// A page draws into a place of its own: one that is still loading when another is opened changes nothing any more.
 async function show() {
+  const number = ++newest, place = h("div", { class: "place" });
   leave();
   leave = () => {};
+  main.replaceChildren(place);
+  say("");
   try {
     about = about || await get("about");
     const [, name, rest] = location.hash.match(/^#\/(\w+)\/?(.*)$/) || [null, "graph", ""];
@@ -28,9 +34,11 @@ async function show() {
       if (link.getAttribute("href") === `#/${UNDER[name] || name}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    leave = await (PAGES[name] || graphPage)(main, about, decodeURI(rest));
+    const left = await (PAGES[name] || graphPage)(place, about, decodeURI(rest));
+    if (number === newest) leave = left;
+    else left();
   } catch (error) {
-    main.replaceChildren(h("p", { class: "note", role: "alert" }, error.message));
+    place.replaceChildren(h("p", { class: "note", role: "alert" }, error.message));
   }
 }
 

@@ -42,8 +42,11 @@ export function roving(elements, { vertical = true } = {}) {
   return vertical;
 }
 
+// Made once: a format for each row of a long list takes most of its time.
+const when = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
+
 export function ago(seconds) {
-  return seconds ? new Date(seconds * 1000).toLocaleString() : "";
+  return seconds ? when.format(seconds * 1000) : "";
 }
 
 export function figure(number) {

@@ -3,7 +3,9 @@
 import { get, post, put } from "./api.js";
 import { h, say } from "./dom.js";
 import { makeDrawing } from "./drawing.js";
+import { hash } from "./diff.js";
 import { makeEditor } from "./editor.js";
+import { makePalette } from "./palette.js";
 
 const REST = 60;
 const COSTS_AFTER = 400;
@@ -13,9 +15,11 @@ export async function graphPage(main, about, path, begun) {
   const files = await get("files");
   if (!path && !begun && !files.length) { location.replace("#/begin"); return () => {}; }
   if (!path && !begun) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
-  const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null };
+  const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null, fold: null, open: [], large: false };
   const editor = makeEditor(changed, (line) => cursor(line));
-  const drawing = makeDrawing((name) => { choose(name); if (state.lines[name]) editor.goTo(state.lines[name], 3); });
+  const drawing = makeDrawing((name) => { choose(name); if (state.lines[name]) editor.goTo(state.lines[name], 3); },
+    { ondrop: add, onopen: (names) => { state.open.push(...names); changed(editor.text); } });
+  const palette = makePalette(add);
   const items = h("ul"), findings = h("div", { class: "findings", id: "findings", role: "log", tabindex: "0", "aria-label": "Mistakes" }, items);
   const note = h("div", { role: "status" });
   const select = h("select", { "aria-label": "Graph", onchange: () => { location.hash = `#/graph/${encodeURI(select.value)}`; } },
@@ -23,18 +27,38 @@ export async function graphPage(main, about, path, begun) {
     files.some((file) => file.path === path) ? null : h("option", { value: state.path, selected: true }, state.path || "new graph"));
   const published = h("select", { "aria-label": "Start from a published graph", onchange: () => begin(published.value) },
     h("option", { value: "" }, "published graphs…"));
-  const panes = h("div", { class: "panes" }, editor.element, drawing.element);
-  const tools = h("div", { class: "bar", role: "toolbar", "aria-label": "Change the chosen node" });
+  const large = h("button", { class: "large", hidden: true, onclick: () => { state.large = true; changed(editor.text); } }, "Draw this large graph, which may take seconds after each change");
+  const panes = h("div", { class: "panes" }, palette.element, editor.element, drawing.element);
+  const parts = h("button", { onclick: () => showParts(panes.classList.contains("parts") ? "" : "1", true) }, "Components");
+  const fold = h("button", { title: "chains of three or more nodes as one box; by itself above 40 nodes", onclick: () => {
+    state.fold = fold.getAttribute("aria-pressed") !== "true";
+    state.open = [];
+    changed(editor.text);
+  } }, "Fold chains");
+  const other = h("select", { "aria-label": "Compare with", onchange: () => { if (other.value) location.hash = hash(state.path, other.value); } },
+    h("option", { value: "" }, "compare with…"), files.filter((file) => file.path !== path).map((file) => h("option", { value: file.path }, file.path)));
+  const tools = h("div", { class: "bar of-drawing", role: "toolbar", "aria-label": "Change the chosen node" });
   main.replaceChildren(
     h("div", { class: "bar" }, select, published, h("button", { onclick: save }, "Save"), h("button", { onclick: download }, "Download"),
-      h("button", { onclick: () => panes.classList.toggle("above") }, "Beside or above"),
-      h("button", { "aria-label": "Smaller", onclick: () => drawing.zoom(1 / 1.2) }, "−"),
-      h("button", { "aria-label": "Larger", onclick: () => drawing.zoom(1.2) }, "+"),
-      h("button", { onclick: () => drawing.zoom(0) }, "Fit"), h("button", { onclick: picture }, "SVG"),
+      h("span", { class: "bar of-drawing" }, parts, h("button", { onclick: () => panes.classList.toggle("above") }, "Beside or above"),
+        h("button", { "aria-label": "Smaller", onclick: () => drawing.zoom(1 / 1.2) }, "−"),
+        h("button", { "aria-label": "Larger", onclick: () => drawing.zoom(1.2) }, "+"),
+        h("button", { onclick: () => drawing.zoom(0) }, "Fit"), fold, h("button", { onclick: picture }, "SVG"), other),
+      h("button", { title: "finds components that were installed or changed since", onclick: reload }, "Reload plugins"),
       h("button", { onclick: train }, "Train…")),
-    note, panes, tools, findings);
+    note, large, panes, tools, findings);
   drawTools();
+  showParts(localStorage.getItem("parts") ?? (innerWidth >= 1500 ? "1" : ""));
   get("published").then((found) => published.append(...found.names.map((name) => h("option", { value: name }, name)))).catch(() => {});
+  // A pane of another size has room for another layout.
+  let wide = drawing.element.clientWidth;
+  const sized = new ResizeObserver(() => {
+    if (Math.abs(drawing.element.clientWidth - wide) < 40 || main.classList.contains("data")) return;
+    wide = drawing.element.clientWidth;
+    changed(editor.text);
+  });
+  sized.observe(drawing.element);
+  addEventListener("focus", look);
   await open();
 
   async function open() {
@@ -87,31 +111,47 @@ export async function graphPage(main, about, path, begun) {
   }
 
   async function check(number, text, costs) {
-    if (/^fusionkit-data\s*:/m.test(text)) {
-      drawing.show(null);
-      list([]);
-      items.replaceChildren(h("li", {}, "a data file: it is checked together with a graph, when a training starts"));
-      say("data file");
-      return;
-    }
+    if (/^fusionkit-data\s*:/m.test(text)) { await checkData(number, text, costs); return; }
+    main.classList.remove("data");
     if (about.worker !== "ready") outline(number, text);
     try {
-      const found = await post("check", { text, path: state.path, costs, ...drawing.size });
+      const found = await post("check", { text, path: state.path, costs, fold: state.fold, open: state.open, large: state.large, ...drawing.size });
       if (number !== state.newest || found.dropped) return;
       about.worker = "ready";
+      fold.setAttribute("aria-pressed", state.fold ?? Object.keys(found.lines).length > 40);
       state.lines = found.lines;
       drawing.show(found.svg);
+      large.hidden = !found.large;
       drawing.choose(state.node);
       editor.mark(found.diagnostics);
       list(found.diagnostics);
-      const wrong = found.diagnostics.filter((each) => each.severity === "error").length;
-      say(`${found.ok ? "good" : `${wrong} mistake${wrong === 1 ? "" : "s"}`} · ${about.write ? "saves" : "read only"} · ${found.ms} ms`);
+      tally(found);
       if (found.ok && !costs) state.later = setTimeout(() => check(number, text, true), COSTS_AFTER);
-    } catch (error) {
+    } catch (error) { failed(number, error); }
+  }
+  function tally(found, more = "") {
+    const wrong = found.diagnostics.filter((each) => each.severity === "error").length;
+    say(`${found.ok ? "good" : `${wrong} mistake${wrong === 1 ? "" : "s"}`} · ${about.write ? "saves" : "read only"} · ${found.ms} ms${more}`);
+  }
+  function failed(number, error) {
+    if (number !== state.newest) return;
+    say(error.message);
+    if (error.status === 504 || error.status === 503) list([{ code: "worker", severity: "error", message: error.message }]);
+  }
+
+  // The text of a data file; once it has no mistake, its table too. Files of cases are read when a training starts.
+  async function checkData(number, text, cells) {
+    main.classList.add("data");
+    try {
+      const found = await post("data", { text, path: state.path || "data.yaml", cells });
       if (number !== state.newest) return;
-      say(error.message);
-      if (error.status === 504 || error.status === 503) list([{ code: "worker", severity: "error", message: error.message }]);
-    }
+      about.worker = "ready";
+      editor.mark(found.diagnostics.filter((each) => !each.elsewhere));
+      list(found.diagnostics);
+      if (found.ok && cells && !found.diagnostics.length) items.replaceChildren(h("li", {}, "no mistakes in the text and in the table; files of the cases are read when a training starts"));
+      tally(found, cells || !found.ok ? "" : " · the table is read in a moment");
+      if (found.ok && !cells) state.later = setTimeout(() => check(number, text, true), COSTS_AFTER);
+    } catch (error) { failed(number, error); }
   }
 
   // Shapes need the components, whose import takes seconds after a start; boxes and wires do not.
@@ -122,14 +162,35 @@ export async function graphPage(main, about, path, begun) {
 
   function list(found) {
     items.replaceChildren(...(found.length ? found.map((each) => h("li", { class: each.severity },
-      h("button", { onclick: () => each.where && editor.goTo(each.where.line, each.where.column) },
+      h("button", { onclick: () => each.where && !each.elsewhere && editor.goTo(each.where.line, each.where.column) },
         h("strong", {}, each.severity === "error" ? "mistake " : "warning "),
-        each.where ? `${each.where.line}:${each.where.column} ` : "", `${each.message} [${each.code}]`),
+        each.elsewhere ? `${each.elsewhere}:` : "", each.where ? `${each.where.line}:${each.where.column} ` : "", `${each.message} [${each.code}]`),
       each.why ? h("p", {}, `why: ${each.why}`) : null, each.fix ? h("p", {}, `fix: ${each.fix}`) : null))
       : [h("li", {}, "no mistakes")]));
   }
 
-  function choose(name) { state.node = name; drawing.choose(name); drawTools(); }
+  function choose(name) { state.node = name; drawing.choose(name); drawTools(); palette.at(name, name ? drawing.readers(name) : []); }
+  function showParts(open, keep) {
+    panes.classList.toggle("parts", Boolean(open));
+    palette.element.hidden = !open;
+    parts.setAttribute("aria-expanded", Boolean(open));
+    if (keep) { localStorage.setItem("parts", open); if (open) palette.focus(); }
+  }
+  // A component becomes a node with a name of its own, which Rename changes.
+  function add(id, place) {
+    const stem = id.split(".")[1].replace(/\W+/g, "_").replace(/^[^A-Za-z]+/, "") || "node";
+    let name = stem;
+    for (let number = 2; name in state.lines; number++) name = `${stem}_${number}`;
+    edit(place.source ? { op: "between", name, use: id, source: place.source, target: place.target } : { op: "insert", name, use: id, reads: place.reads || null });
+  }
+  async function reload() {
+    about.worker = "starting";
+    say("loading components again …");
+    try {
+      await post("reload", {});
+      changed(editor.text);
+    } catch (error) { say(error.message); }
+  }
   function cursor(line) {
     let best = null;
     for (const [name, at] of Object.entries(state.lines)) if (at <= line && (!best || at > state.lines[best])) best = name;
@@ -175,11 +236,26 @@ export async function graphPage(main, about, path, begun) {
       tell(`${name} is saved`);
     } catch (error) {
       if (error.status !== 409) { tell(error.message); return; }
-      const file = await get("file", { path: name }).catch(() => ({ base: null, text: "" }));
-      tell("The file was changed by another program. ",
-        h("button", { onclick: () => { Object.assign(state, { base: file.base, saved: file.text }); editor.text = file.text; changed(file.text); tell("this is the file's text"); } }, "Reload it"), " ",
-        h("button", { onclick: () => { state.base = file.base; save(); } }, "Keep mine"));
+      differs(await get("file", { path: name }).catch(() => ({ base: null, text: "" })));
     }
+  }
+  function differs(file) {
+    tell("The file was changed by another program. ", h("button", { onclick: () => take(file, "this is the file's text") }, "Reload it"), " ",
+      h("button", { onclick: () => { state.base = file.base; save(); } }, "Keep mine"));
+  }
+  function take(file, told) {
+    Object.assign(state, { base: file.base, saved: file.text });
+    editor.text = file.text;
+    changed(file.text);
+    tell(told);
+  }
+  // Who comes back from another program may have changed the file there.
+  async function look() {
+    if (document.hidden || state.base === null) return;
+    const number = state.newest, file = await get("file", { path: state.path }).catch(() => null);
+    if (!file || file.base === state.base || number !== state.newest) return;
+    if (editor.text === state.saved) take(file, "The file was changed by another program; this is its text.");
+    else if (file.text !== editor.text) differs(file);
   }
 
   // What is trained is the file, so what is not saved is told.
@@ -190,7 +266,7 @@ export async function graphPage(main, about, path, begun) {
   }
   function download() { offer(editor.text, (state.path || "graph.yaml").split("/").pop(), "text/yaml"); }
   async function picture() {
-    const found = await post("check", { text: editor.text, costs: true, wide: 1600, high: 950 });
+    const found = await post("check", { text: editor.text, costs: true, fold: false, large: true, wide: 1600, high: 950 });
     if (found.svg) offer(found.svg, `${(state.path || "graph").split("/").pop().replace(/\.ya?ml$/, "")}.svg`, "image/svg+xml");
   }
   function offer(text, name, type) {
@@ -199,5 +275,5 @@ export async function graphPage(main, about, path, begun) {
     setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
   function tell(...parts) { note.replaceChildren(h("div", { class: "note" }, ...parts)); }
-  return () => { clearTimeout(state.timer); clearTimeout(state.later); state.newest++; };
+  return () => { removeEventListener("focus", look); sized.disconnect(); clearTimeout(state.timer); clearTimeout(state.later); state.newest++; };
 }

@@ -2,13 +2,14 @@
 
 import { get, post } from "./api.js";
 import { chart } from "./curves.js";
+import { changedRows, changesTable, hash } from "./diff.js";
 import { ago, figure, h, say } from "./dom.js";
 import { pageLinks } from "./frame.js";
 
-const SHOWN = 200, EVERY = 2000;
+const SHOWN = 100, EVERY = 2000;
 
 export async function runsPage(main, about, id) {
-  const rows = await get("runs");
+  let { rows, complete } = await get("runs");
   const chosen = new Set();
   let most = SHOWN, pages = [], timer = null, gone = false;
   const filter = h("input", { type: "search", "aria-label": "Filter runs", placeholder: "words, or auroc>0.9", size: 34, oninput: draw });
@@ -20,16 +21,27 @@ export async function runsPage(main, about, id) {
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, h("table", {}, h("thead", {}, h("tr", {},
       ["", "run", "network", "state", "results, 95 %", "changed"].map((name) => h("th", { scope: "col" }, name || h("span", {}, "choose"))))), body)), side));
   draw();
-  pages = await get("pages");
   if (id) show(id);
-  else side.append(others(), h("p", { class: "quiet" }, rows.length ? "choose a run" : h("span", {}, "no runs below this folder yet: ", h("a", { href: "#/train/" }, "train a network"))));
+  rest().catch((error) => say(error.message));
+
+  // The first reading of many runs goes on while those that are known are shown.
+  async function rest() {
+    while (!complete && !gone) {
+      ({ rows, complete } = await get("runs", { more: 1 }));
+      if (!gone) draw();
+    }
+    pages = await get("pages");
+    if (gone) return;
+    if (id) show(id);
+    else side.append(others(), h("p", { class: "quiet" }, rows.length ? "choose a run" : h("span", {}, "no runs below this folder yet: ", h("a", { href: "#/train/" }, "train a network"))));
+  }
 
   function draw() {
     const words = filter.value.trim().split(/\s+/).filter(Boolean);
     const found = rows.filter((row) => words.every((word) => matches(row, word)));
     body.replaceChildren(...found.slice(0, most).map(line));
     more.hidden = found.length <= most;
-    say(`${found.length} of ${rows.length} runs`);
+    say(`${found.length} of ${rows.length} runs${complete ? "" : " so far, reading more …"}`);
   }
   function line(row) {
     const box = h("input", { type: "checkbox", "aria-label": `choose ${row.path}`, onchange: () => {
@@ -61,6 +73,7 @@ export async function runsPage(main, about, id) {
         mine.length ? h("ul", {}, pageLinks(mine)) : "",
         about.write && run.state === "finished" && run.kind !== "comparison" ? h("p", { class: "bar" },
           ["report", "explain"].map((command) => h("button", { onclick: () => begin(command, path) }, `Run ${command}`))) : "",
+        run.state === "unfinished" && run.kind !== "comparison" ? await resumption(path) : "",
         losses.length ? chart(past.curves, losses, "loss") : "",
         losses.length ? h("p", { class: "quiet" }, past.trainings.length > 1
           ? `mean of ${past.trainings.length} trainings; the band is from the lowest to the highest, no interval` : "one training") : "",
@@ -70,21 +83,26 @@ export async function runsPage(main, about, id) {
     } catch (error) { side.replaceChildren(h("p", {}, error.message)); }
   }
 
-  async function begin(command, run) {
-    try { location.hash = `#/work/${(await post("work", { command, run })).id}`; } catch (error) { say(error.message); }
+  // A training that was begun in a terminal, or whose work is gone: its folder has all but the place of the data.
+  async function resumption(run) {
+    const data = (await get("sources")).data;
+    const select = h("select", { id: "resumed" }, data.map((name) => h("option", { value: name }, name)));
+    if (!about.write || !data.length) return h("p", {}, "To go on: ", h("code", {}, `fusionkit train GRAPH DATA -o ${run} --resume`), about.write ? ", with a data file in this folder from here" : "");
+    return h("p", { class: "bar" }, h("label", { for: "resumed" }, "with the data file"), select, h("button", { onclick: () => begin("resume", run, { data: select.value }) }, "Resume"));
   }
+
+  async function begin(command, run, more = {}) {
+    try { location.hash = `#/work/${(await post("work", { command, run, ...more })).id}`; } catch (error) { refuse(error.message); }
+  }
+  function refuse(text) { side.prepend(h("p", { class: "note", role: "alert" }, text)); }
 
   async function compare() {
     const [a, b] = [...chosen];
     const [one, other] = await Promise.all([get("run", { id: a }), get("run", { id: b })]);
     const found = await post("diff", { a: one.graph, b: other.graph, wide: 900, high: 600 });
-    const rows = [...found.added.map((name) => [name, "new", ""]), ...found.gone.map((name) => [name, "gone", ""]),
-      ...Object.entries(found.renamed).map(([old, name]) => [old, "renamed", name]),
-      ...Object.entries(found.changed).flatMap(([name, list]) => list.map(([key, old, value]) => [`${name}.${key}`, said(old), said(value)])),
-      ...found.top.map(([key, old, value]) => [key, said(old), said(value)])];
-    side.replaceChildren(h("h2", {}, `${a} → ${b}`), rows.length ? h("table", {}, h("thead", {}, h("tr", {}, ["setting", a, b].map((name) => h("th", {}, name)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))) : h("p", {}, "the settings are the same"),
-    ...both(one, other));
+    const changed = changedRows(found);
+    side.replaceChildren(h("h2", {}, `${a} → ${b}`), h("p", {}, h("a", { href: hash(a, b) }, "the graphs side by side")),
+      changed.length ? changesTable(changed, [a, b]) : h("p", {}, "the settings are the same"), ...both(one, other));
   }
   return () => { gone = true; clearTimeout(timer); };
 }
@@ -94,7 +112,6 @@ function both(one, other) {
     Object.entries(one.heads[head].metrics).map(([name, values]) => h("tr", {}, h("td", {}, one.heads[head].labels[name] || name),
       h("td", { class: "number" }, told(values)), h("td", { class: "number" }, told(other.heads[head].metrics[name] || [])))))));
 }
-function said(value) { return value === null ? "not there" : typeof value === "string" ? value : JSON.stringify(value); }
 function state(row) {
   const folds = row.kind === "folds" ? (row.folds === row.finished_folds ? `, ${row.folds} folds` : `, ${row.finished_folds} of ${row.folds} folds`) : "";
   if (row.kind === "comparison") return `comparison, ${row.state === "finished" ? `${row.rows} rows` : row.state}`;

@@ -146,6 +146,14 @@ def example_of(component: Declaration, sizes: Mapping[str, Sequence[int]] | None
     return Example(component, choice.written, sources, problem=problem)
 
 
+def needed_options(component: Component) -> dict[str, Any]:
+    """The required options of a component with values that it takes; none is tried on an input."""
+    try:
+        return dict(choices(component, _recommended(component))[0].written)
+    except NoExampleError:
+        return _needed(component)
+
+
 def _recommended(component: Declaration) -> dict[str, Any]:
     """The first example of each required option: what users see, where the kit may probe with something smaller."""
     return {name: field.examples[0] for name, field in component.config.model_fields.items()
