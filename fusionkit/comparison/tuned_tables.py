@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ from fusionkit.components.search import Search
 from fusionkit.data.loading import Cohort
 from fusionkit.files import plain_json, write_json
 from fusionkit.planning.plan import PlannedHead
+from fusionkit.progress import Progress
+from fusionkit.runs.job import Reporter
 
 PREFIX = "tables"
 _FILE = "tables-tuning.json"
@@ -55,8 +58,9 @@ class TableSearch:
     `seeds` are those of training in each repeat, by which the inner divisions are drawn.
     """
 
-    def __init__(self, tuning: Tuning, seeds: Sequence[int], heads: Sequence[PlannedHead], folder: Path) -> None:
-        self.tuning, self.seeds, self.heads, self.path = tuning, seeds, heads, folder / _FILE
+    def __init__(self, tuning: Tuning, seeds: Sequence[int], heads: Sequence[PlannedHead], folder: Path, *,
+                 reporter: Reporter | None = None) -> None:
+        self.tuning, self.seeds, self.heads, self.path, self.reporter = tuning, seeds, heads, folder / _FILE, reporter
         kept = plain_json(self.path) or {}
         self._kept: dict[str, Any] = kept.get("rows", {}) if kept.get("tuning") == _plain(tuning) else {}
 
@@ -68,7 +72,9 @@ class TableSearch:
         row, place = f"{name}{where}", f"repeat {unit.repeat} fold {unit.fold}"
         found = self._kept.setdefault(row, {})
         if place not in found:
-            found[place] = self._searched(name, cohort, unit, seed)
+            with self.reporter.progress(f"{row}, fold {(unit.fold or 0) + 1}: trials") if self.reporter else \
+                    nullcontext(lambda done, total: None) as update:
+                found[place] = self._searched(name, cohort, unit, seed, update)
             write_json(self.path, {"tuning": _plain(self.tuning), "rows": self._kept})
         values: Values = found[place]["values"]
         return {key.rpartition(".")[2]: value for key, value in values.items()}
@@ -77,13 +83,14 @@ class TableSearch:
         """What was chosen for each row in every fold and repeat, as for the networks."""
         return {row: list(places.values()) for row, places in self._kept.items()}
 
-    def _searched(self, name: str, cohort: Cohort, unit: Unit, seed: int) -> dict[str, Any]:
+    def _searched(self, name: str, cohort: Cohort, unit: Unit, seed: int, update: Progress) -> dict[str, Any]:
         begin, tuning, seeds = time.perf_counter(), self.tuning, (self.seeds[unit.repeat], unit.repeat, unit.fold or 0)
         space = _space(name, tuning.space or {})
         divisions = tuning.divisions(cohort, unit.train, seeds)
         tables = [baselines.table_of(cohort, learned) for learned, _ in divisions]
         trials: list[dict[str, Any]] = []
         for trial in range(tuning.trials):
+            update(trial, tuning.trials)
             values = drawn(space, (*seeds, trial)) if trial else {}
             told: dict[str, Any] = {"trial": trial, "values": values, "score": None, "failed": None,
                                     "weights": _SIZES[name]({key.rpartition(".")[2]: value

@@ -227,7 +227,9 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
         if ran:
             units, cohorts = ran.units(splits), cohorts[: len(ran.folds)]
         search = TableSearch(tuning, [settings_of(comparison, repeat).seed for repeat in range(len(cohorts))], heads,
-                             folder) if tuning else None
+                             folder, reporter=console) if tuning else None
+        if search and request.baselines:
+            console.line("scikit-learn's rows are tuned alike, in this process")
         fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed, search)
                            if request.baselines else ({}, []))
         read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)

@@ -159,6 +159,9 @@ class Accounts:
                      "trained was taken over.")
         if self.limits.seconds is None:
             return found
+        if self.seconds > self.limits.seconds:
+            found.append(f"That is {duration(self.seconds - self.limits.seconds)} more than the budget: predictions, "
+                         "scikit-learn's rows and the report took longer than the share that is kept for them.")
         if not self.missing:
             return [*found, f"All {len(self.splits)} splits were run for all networks."]
         left = len(self.missing)
