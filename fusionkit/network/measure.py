@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
 
 from fusionkit.components.failures import component_failed
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.graph.owners import owned
 from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
+from fusionkit.network.meta_results import Counted, MetaResults
 from fusionkit.network.recurrent_costs import FewSteps
 from fusionkit.network.without_values import WithoutValues
 from fusionkit.planning.plan import Call, Cost, Lane, Plan, PlannedNode
@@ -24,22 +23,6 @@ from fusionkit.shapes.layouts import ITEMS, Bundle, MaskedTokens, Shape, TensorS
 
 BATCH = 3
 """Cases in a probe; more than one, so that a lost batch axis is noticed."""
-
-
-class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-    """Adds up the bytes of every tensor that an operation creates; views count nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        view = any(argument.alias_info is not None for argument in function._schema.arguments)
-        for part in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(part, Tensor) and not view:
-                self.total += part.numel() * part.element_size()
-        return result
 
 
 @dataclass(frozen=True)
@@ -71,14 +54,11 @@ def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = No
 
 def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) -> Measurement:
     with torch.device(device):
-        with WithoutValues():
+        with WithoutValues(), MetaResults():
             module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.carried) for shape in shapes]
-        # It imports triton, which takes longer than a small network does.
-        from torch.utils.flop_counter import FlopCounterMode
-
-        with (_untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made,
-              FewSteps(lambda: (flops.get_total_flops(), made.total)) as left_out):
+        with (torch.no_grad(), Counted() as counted,
+              FewSteps(lambda: (counted.flops, counted.bytes)) as left_out):
             result = module(*args, **unpadded(call.component, shapes, args))
     operations, held = (seen + unseen for seen, unseen in zip(left_out.count(), left_out.unseen, strict=True))
     single = isinstance(result, Tensor)
@@ -88,19 +68,6 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
     return Measurement(given, single, sum(count for count, _ in counts),
                        sum(count for count, learns in counts if learns),
                        operations // 2 // BATCH, held // BATCH)
-
-
-@contextmanager
-def _untrained(module: nn.Module) -> Iterator[None]:
-    """Within, no weight requires a gradient: the counter fails on one that a module passes to a part of itself."""
-    trained = [weight for weight in module.parameters() if weight.requires_grad]
-    for weight in trained:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in trained:
-            weight.requires_grad_(True)
 
 
 def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from fusionkit.data.batch import Batch, Case
 from fusionkit.data.case_batches import batch_of
+from fusionkit.data.copying_ahead import arriving
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, RunError, UserError
 
@@ -183,7 +184,7 @@ def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: boo
                       generator=torch.Generator().manual_seed(batches.seed))
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 
@@ -205,9 +206,12 @@ def seed_of(*parts: Any) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
-def read_batches(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches of a loader; an error in a worker is raised as it would be in the main process."""
+def read_batches(loader: Iterable[Batch], device: torch.device | None = None) -> Iterator[Batch]:
+    """The batches of a loader; an error in a worker is raised as it would be in the main process.
+
+    With `device` each is there when it is given, and on a GPU the next one on its way.
+    """
     try:
-        yield from loader
+        yield from loader if device is None else arriving(iter(loader), device)
     except RunError as error:
         raise RunError(str(error).rpartition("RunError: ")[2].strip()) from None

@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError, Config
+from fusionkit.network.meta_results import Counted, MetaResults
 from fusionkit.network.without_values import WithoutValues
 from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.shapes.rule import Mismatch, result_shape
@@ -123,7 +123,7 @@ class Probe:
 
     def build(self, device: str = "cpu", seed: int = 0) -> nn.Module:
         """The module as a network would have it, in evaluation mode."""
-        with torch.random.fork_rng(devices=[]), torch.device(device), WithoutValues():
+        with torch.random.fork_rng(devices=[]), torch.device(device), WithoutValues(), _quick(device):
             torch.manual_seed(seed)
             module = self.component.module(self.config, list(self.inputs))
         if not isinstance(module, nn.Module):
@@ -220,33 +220,16 @@ def witness(probe: Probe, device: str, batch: int, masked: bool = False) -> Witn
     inputs = [torch.zeros(batch, *shape.carried, device=device) for shape in probe.inputs]
     with torch.no_grad():
         if masked and "present" in inspect.signature(module.forward).parameters:
-            output = module(*inputs, present=torch.ones(batch, len(inputs), dtype=torch.bool, device=device))
+            with _quick(device):
+                output = module(*inputs, present=torch.ones(batch, len(inputs), dtype=torch.bool, device=device))
             return Witness(probe.inputs, _output(batch, output))
-        with _Work() as work:
+        with Counted() as work:
             output = module(*inputs)
     return Witness(probe.inputs, _output(batch, output), work.flops // 2 // batch, work.operations)
 
 
-class _Work(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-    """Counts the cost of convolutions and products; torch's own mode slowly decomposes every other operation."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = 0
-        self.operations = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = self._normed(function, args) or function(*args, **(kwargs or {}))
-        self.operations += 1
-        count = flop_registry.get(function._overloadpacket)
-        self.flops += count(*args, **(kwargs or {}), out_val=result) if count else 0
-        return result
-
-    def _normed(self, function: Any, args: Sequence[Any]) -> tuple[Tensor, ...] | None:
-        """What a batch norm in evaluation gives on the meta device, where PyTorch decomposes it, which takes long."""
-        if function is not torch.ops.aten.native_batch_norm.default or not args[0].is_meta or args[5]:
-            return None
-        return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
+def _quick(device: str) -> AbstractContextManager[object]:
+    return MetaResults() if device == "meta" else nullcontext()
 
 
 def _output(batch: int, output: Any) -> Output:
