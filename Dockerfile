@@ -6,11 +6,13 @@
 FROM python:3.12-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 MPLCONFIGDIR=/tmp
-COPY dist/*.whl /wheels/
+COPY dist/fusionkit-*.whl /wheels/
 # Where PyTorch's builds for the CPU are: a tenth of the size of those for GPUs, which come without it.
 ARG TORCH_INDEX=
-RUN python -m pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "torch>=2.10" \
-    && python -m pip install "$(ls /wheels/fusionkit-*.whl)[serve,export,dicom,nifti]" \
+RUN set -- /wheels/fusionkit-*.whl \
+    && if [ "$#" -ne 1 ]; then echo "dist/ must hold one wheel of fusionkit, and holds $#" >&2; exit 1; fi \
+    && python -m pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "torch>=2.10" \
+    && python -m pip install "$1[serve,export,dicom,nifti]" \
     && rm -r /wheels \
     && useradd --create-home --uid 10001 fusionkit
 USER fusionkit

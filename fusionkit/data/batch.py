@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
 
@@ -85,6 +85,13 @@ class Batch:
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory; a DataLoader calls it by this name."""
         return self._map(Tensor.pin_memory, Tensor.pin_memory)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that moves with the batch to a device."""
+        mixed = [] if self.mixed is None else [*self.mixed.targets.values(), self.mixed.share]
+        for part in (self.inputs, self.present, self.targets, self.target_present, self.valid, self.known):
+            yield from part.values()
+        yield from (self.index, *mixed)
 
     def _map(self, change: Callable[[Tensor], Tensor], change_mask: Callable[[Tensor], Tensor]) -> Batch:
         def each(part: dict[str, Tensor], how: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:

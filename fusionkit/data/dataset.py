@@ -250,7 +250,7 @@ class CaseDataset(Cases):
         if known:
             case["known"] = {name: torch.from_numpy(cells) for name, cells in known.items()}
         if self.grids:
-            case["grids"] = {name: _affine(of_rows[row]) for name, of_rows in self.grids.items()}
+            case["grids"] = {name: affine(of_rows[row]) for name, of_rows in self.grids.items()}
         if self.item_grids:
             case["places"] = {name: torch.tensor(read[name].places, dtype=torch.int64) for name in self.item_grids}
         return case
@@ -258,7 +258,7 @@ class CaseDataset(Cases):
     def arrays(self, position: int) -> dict[str, ReadInput]:
         """The inputs of one case as arrays, without torch."""
         row = self.rows[position]
-        return {name: self._input(name, source, row) for name, source in self.inputs.items()}
+        return {name: self.input_of(name, source, row) for name, source in self.inputs.items()}
 
     def known_cells(self, position: int) -> dict[str, NDArray[np.bool_]]:
         """Which cells of one case are not blank, (c,), of the inputs of which a component asks for it."""
@@ -311,7 +311,8 @@ class CaseDataset(Cases):
             return [source.positions.by_row[row] is not None for row in self.rows]
         return [source.paths[row] is not None for row in self.rows]
 
-    def _input(self, name: str, source: Source, row: int) -> ReadInput:
+    def input_of(self, name: str, source: Source, row: int) -> ReadInput:
+        """One input of the case in a row of the cohort."""
         if isinstance(source, ColumnInput):
             return ReadInput(source.vectors[row], bool(source.present[row]))
         if isinstance(source, SequenceInput):
@@ -382,7 +383,8 @@ def _counts(source: Source) -> MaskedCounts | None:
     return None if isinstance(source, ColumnInput) else source.masked
 
 
-def _affine(grid: Grid | None) -> Tensor:
+def affine(grid: Grid | None) -> Tensor:
+    """The affine of a grid, NaN without one: (4, 4)."""
     import torch
 
     return torch.full((4, 4), torch.nan, dtype=torch.float64) if grid is None else torch.tensor(grid.affine)

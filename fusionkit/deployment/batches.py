@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +33,6 @@ def case_arrays(dataset: CaseDataset, position: int) -> ArrayCase:
     read = dataset.arrays(position)
     return ArrayCase({name: each.array for name, each in read.items()},
                      {name: each.present for name, each in read.items()}, dataset.known_cells(position))
-
-
-def batches_of(cases: CaseDataset, inputs: Sequence[ExportedInput], size: int) -> Iterator[dict[str, Array]]:
-    """The cases in their order, at most `size` together."""
-    for start in range(0, len(cases), size):
-        yield stacked([case_arrays(cases, place) for place in range(start, min(start + size, len(cases)))], inputs)
 
 
 def stacked(cases: Sequence[ArrayCase], inputs: Sequence[ExportedInput]) -> dict[str, Array]:

@@ -17,9 +17,18 @@ from torch import Tensor
 from fusionkit import __version__
 from fusionkit.data.loading import CaseDataset
 from fusionkit.deployment.batches import MASK, case_arrays, stacked
-from fusionkit.deployment.exported import DATA, PREPROCESSING, ExportedNetwork
+from fusionkit.deployment.exported import DATA, PREPROCESSING
 from fusionkit.deployment.networks import missing_package, output_names
-from fusionkit.deployment.record import Exported, Form, Parity, SeenInTraining, digests_of, write_record
+from fusionkit.deployment.record import (
+    EXPORTED,
+    Exported,
+    Form,
+    Parity,
+    SeenInTraining,
+    digests_of,
+    read_record,
+    write_record,
+)
 from fusionkit.deployment.tracing import DecodedNetwork, Program, heads_of, inputs_of, not_exportable, traced
 from fusionkit.files import replacing
 from fusionkit.inference.head_result import HeadResult
@@ -38,15 +47,16 @@ _ENDING = {"onnx": "onnx", "torch": "pt2"}
 class Exportable:
     """What is exported: networks of one graph, in evaluation mode, and some cases of their run in the form they read.
 
-    `part` says whose cases these are, `left_out` what the export lacks. `beside` are files of the run that go with it.
+    `left_out` says what the export lacks, `tta` in which views a case is seen. `beside` are files of the run that go
+    with it.
     """
 
     run: Run
     networks: Sequence[FusionModel]
     cases: CaseDataset
-    part: str
     left_out: Sequence[str]
     beside: Sequence[str]
+    tta: Sequence[str] = ()
 
 
 def check_packages(form: Form) -> None:
@@ -60,11 +70,10 @@ def check_packages(form: Form) -> None:
 
 
 def export_networks(source: Exportable, folder: Path, form: Form, batch_size: int) -> Exported:
-    """Write the folder, without the record of its parity; nothing is left where a network cannot be exported.
+    """Write the folder, without the record of its parity.
 
-    Raises: GraphError with `not-exportable`, `missing-package`, or `not-empty` for a folder that holds something else.
+    Raises: GraphError with `not-exportable` or `missing-package`.
     """
-    check_packages(form)
     run, model = source.run, source.networks[0]
     inputs = [item.model_copy(update={"joined": tuple(sorted(need.joined))})
               for item, need in zip(inputs_of(model, asked_cells(model.plan)), needs_of(model.plan)[1].values(),
@@ -75,19 +84,42 @@ def export_networks(source: Exportable, folder: Path, form: Form, batch_size: in
     programs = [traced(network, given) for network in networks]
     made: list[Any] = [_converted(program, model) if form == "onnx" else program for program in programs]
     names = tuple(f"network{f'-{place}' if place else ''}.{_ENDING[form]}" for place in range(len(made)))
+    beside = tuple(name for name in (DATA, PREPROCESSING, *source.beside) if (run.folder / name).is_file())
     record = Exported(
         name=model.plan.name, form=form, fusionkit=__version__, torch=torch.__version__,
         opset=made[0].model.opset_imports[""] if form == "onnx" else None, networks=names, batch_size=batch_size,
-        inputs=tuple(inputs), heads=tuple(heads), left_out=tuple(source.left_out),
+        inputs=tuple(inputs), heads=tuple(heads), left_out=tuple(source.left_out), tta=tuple(source.tta),
+        beside=beside,
         seen=SeenInTraining(trained=digests_of(run.about.get("train") or ()),
                             watched=digests_of(run.about.get("validation") or ())))
     folder.mkdir(parents=True, exist_ok=True)
     for name, network in zip(names, made, strict=True):
         with replacing(folder / name) as aside:
             _save(network, aside, record)
-    for name in (DATA, PREPROCESSING, *source.beside):
-        if (run.folder / name).is_file():
-            shutil.copyfile(run.folder / name, folder / name)
+    for name in beside:
+        shutil.copyfile(run.folder / name, folder / name)
+    write_record(folder, record)
+    return record
+
+
+def export_folds(sources: Sequence[Exportable], folder: Path, form: Form, batch_size: int,
+                 of_all: tuple[Path, Sequence[str]]) -> Exported:
+    """Write a folder for each fold and one record of all. `of_all` is the folder of the folds, and the files of it that
+    go with them.
+
+    Raises: what `export_networks` raises.
+    """
+    names = tuple(f"fold-{place}" for place in range(len(sources)))
+    first, *others = [export_networks(source, folder / name, form, batch_size)
+                      for source, name in zip(sources, names, strict=True)]
+    run, beside = of_all
+    for name in beside:
+        shutil.copyfile(run / name, folder / name)
+    trained = {digest for part in (first, *others) for digest in part.seen.trained}
+    watched = {digest for part in (first, *others) for digest in part.seen.watched} - trained
+    record = first.model_copy(update={
+        "networks": (), "folds": names, "beside": tuple(beside),
+        "seen": SeenInTraining(trained=tuple(sorted(trained)), watched=tuple(sorted(watched)))})
     write_record(folder, record)
     return record
 
@@ -126,11 +158,35 @@ def _save(network: Any, path: Path, record: Exported) -> None:
     network.save(path, external_data=False)
 
 
-def measure_parity(source: Exportable, exported: ExportedNetwork, run_results: Mapping[str, HeadResult],
+def replace_earlier(folder: Path, made: Path) -> None:
+    """Move the files of an export to its folder. Those of an earlier one there are removed first, so that none of them
+    is taken for one of this; other files are kept.
+
+    Raises: GraphError with `unreadable-export`.
+    """
+    _remove_earlier(folder)
+    for path in sorted(made.rglob("*")):
+        there = folder / path.relative_to(made)
+        if path.is_file():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(there)
+
+
+def _remove_earlier(folder: Path) -> None:
+    if not (folder / EXPORTED).is_file():
+        return
+    record = read_record(folder)
+    for name in record.folds:
+        _remove_earlier(folder / name)
+    for name in (*record.networks, *record.beside, EXPORTED):
+        (folder / name).unlink(missing_ok=True)
+
+
+def measure_parity(part: str, found: Mapping[str, HeadResult], wanted: Mapping[str, HeadResult],
                    method: Mapping[str, HeadResult] | None) -> Parity:
-    """How far the exported network is from its run on the cases of `source`, and from its uncertainty method."""
-    found = exported.predicted(source.cases)
-    return Parity(part=source.part, cases=len(source.cases), values=_apart(found, run_results),
+    """How far the results of an exported network are from those of its run, and of the run's uncertainty method."""
+    count = len(next(iter(found.values())).values)
+    return Parity(part=part, cases=count, values=_apart(found, wanted),
                   method={} if method is None else _apart(found, method))
 
 

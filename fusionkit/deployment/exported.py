@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from fusionkit.components.training_outcomes import SurvivalCurves, joined_curves, mean_curves
+from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import DataDescription, describe
-from fusionkit.data.loading import CaseDataset, Cohort, load_cohort
+from fusionkit.data.loading import Cohort, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
-from fusionkit.deployment.batches import Array, batches_of
+from fusionkit.deployment.batches import Array, stacked
 from fusionkit.deployment.networks import CURVE, DETAIL, VALID, OpenNetwork, opened_network
 from fusionkit.deployment.record import Exported, ExportedHead, NamedHead, digest_of, read_record
+from fusionkit.deployment.views import Views, mean_over_views, views_of
 from fusionkit.evaluation.calibration import Calibration, read_calibration
 from fusionkit.evaluation.thresholds import Thresholds, read_thresholds
 from fusionkit.inference.details import pooled
@@ -25,6 +27,7 @@ from fusionkit.inference.head_result import HeadResult
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.decisions import decided
+from fusionkit.runs.fold_means import mean_of
 from fusionkit.runs.results import calibrated
 from fusionkit.runs.seen_cases import SeenCases
 from fusionkit.runs.training_outcomes import read_training_outcomes, with_training_outcomes
@@ -35,16 +38,13 @@ Outputs = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """An exported network with all that a prediction needs; `kept` is what its run keeps of its training cases."""
+    """The networks of an exported run, or of one fold; `kept` is what the run keeps of its training cases."""
 
     folder: Path
     record: Exported
     heads: Mapping[str, NamedHead]
     preprocessing: Preprocessing
-    calibration: Calibration | None
-    thresholds: Thresholds | None
     kept: Mapping[str, Mapping[str, Any]]
-    registry: Registry
 
     @cached_property
     def networks(self) -> list[OpenNetwork]:
@@ -53,6 +53,51 @@ class ExportedNetwork:
         Raises: GraphError with `missing-package` or `unreadable-export`.
         """
         return [opened_network(self.folder / name, self.record) for name in self.record.networks]
+
+    def views(self, cases: CaseDataset, position: int) -> Views:
+        """One case of a dataset in the form that `outputs` takes."""
+        return views_of(cases, position, self.record.inputs, self.record.tta)
+
+    def outputs(self, cases: Sequence[Views]) -> list[list[Outputs]]:
+        """What each network gives for some cases, for each of their views."""
+        return [[network.run(batch) for network in self.networks]
+                for batch in (stacked(view, self.record.inputs) for view in zip(*cases, strict=True))]
+
+    def results(self, batches: Sequence[Sequence[Sequence[Outputs]]]) -> dict[str, HeadResult]:
+        """Each head's results from the outputs for each batch; targets are unknown."""
+        found = [{head.name: _result(self.heads[head.name], head, view) for head in self.record.heads}
+                 for view in zip(*batches, strict=True)]
+        return with_training_outcomes(found[0] if len(found) == 1 else mean_over_views(found), self.kept)
+
+    def predicted(self, cases: CaseDataset, progress: Progress | None = None) -> dict[str, HeadResult]:
+        """Each head's results for all cases of a dataset."""
+        batches, size = [], self.record.batch_size
+        for start in range(0, len(cases), size):
+            end = min(start + size, len(cases))
+            batches.append(self.outputs([self.views(cases, place) for place in range(start, end)]))
+            if progress:
+                progress(end, len(cases))
+        rows = list(cases.rows)
+        return {name: replace(result, targets=np.asarray(cases.targets[name].values[rows], dtype=np.float64),
+                              known=np.asarray(cases.targets[name].present[rows]))
+                for name, result in self.results(batches).items()}
+
+
+@dataclass(frozen=True)
+class OpenedExport:
+    """What an exported folder holds: the networks of a run, or those of each fold, whose results are averaged."""
+
+    folder: Path
+    record: Exported
+    parts: tuple[ExportedNetwork, ...]
+    calibration: Calibration | None
+    thresholds: Thresholds | None
+    registry: Registry
+
+    @property
+    def first(self) -> ExportedNetwork:
+        """The networks of the run, or of the first fold."""
+        return self.parts[0]
 
     def describe(self, data: str | Path, roots: Sequence[str | Path] = ()) -> DataDescription:
         """A data file. Raises: DataError."""
@@ -64,28 +109,27 @@ class ExportedNetwork:
 
         Raises: DataError with everything that is wrong.
         """
-        return load_cohort(description, {name: head.target for name, head in self.heads.items()},
+        return load_cohort(description, {name: head.target for name, head in self.first.heads.items()},
                            {item.name: item.need for item in self.record.inputs}, False, workers=workers,
-                           progress=progress, preprocessing=self.preprocessing)
+                           progress=progress, preprocessing=self.first.preprocessing)
 
-    def predicted(self, cases: CaseDataset, progress: Progress | None = None) -> dict[str, HeadResult]:
-        """Each head's results for cases, calibrated and decided as the run would."""
-        outputs, done = [], 0
-        for batch in batches_of(cases, self.record.inputs, self.record.batch_size):
-            outputs.append([network.run(batch) for network in self.networks])
-            done += min(self.record.batch_size, len(cases) - done)
-            if progress:
-                progress(done, len(cases))
-        rows = list(cases.rows)
-        return {name: replace(result, targets=np.asarray(cases.targets[name].values[rows], dtype=np.float64),
-                              known=np.asarray(cases.targets[name].present[rows]))
-                for name, result in self.results(outputs).items()}
+    def predicted(self, cohort: Cohort, rows: Sequence[int], progress: Progress | None = None
+                  ) -> dict[str, HeadResult]:
+        """Each head's results for some cases, calibrated and decided as the run would."""
+        return self._together([part.predicted(cohort.dataset(rows, part.preprocessing), progress)
+                               for part in self.parts])
 
-    def results(self, outputs: Iterable[Sequence[Outputs]]) -> dict[str, HeadResult]:
-        """Each head's results from the outputs of all networks for each batch; targets are unknown."""
-        batches = [list(each) for each in outputs]
-        found = {head.name: _result(self.heads[head.name], head, batches) for head in self.record.heads}
-        return decided(calibrated(with_training_outcomes(found, self.kept), self.calibration), self.thresholds)
+    def prepared(self, cohort: Cohort) -> list[Views]:
+        """The first case of a cohort, as each part takes it."""
+        return [part.views(cohort.dataset((0,), part.preprocessing), 0) for part in self.parts]
+
+    def results(self, cases: Sequence[Sequence[Views]]) -> dict[str, HeadResult]:
+        """Each head's results for some prepared cases, likewise; targets are unknown."""
+        return self._together([part.results([part.outputs(own)])
+                               for part, own in zip(self.parts, zip(*cases, strict=True), strict=True)])
+
+    def _together(self, found: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
+        return decided(calibrated(mean_of(found) if len(found) > 1 else found[0], self.calibration), self.thresholds)
 
     def seen(self, ids: Sequence[str]) -> SeenCases:
         """Which of some cases the network was trained on, found by digests of their ids."""
@@ -95,20 +139,27 @@ class ExportedNetwork:
                          tuple(name for name, digest in digests if digest in watched), (), len(ids))
 
 
-def open_exported(folder: str | Path, registry: Registry) -> ExportedNetwork:
-    """The exported network in a folder.
+def open_exported(folder: str | Path, registry: Registry) -> OpenedExport:
+    """The exported networks in a folder.
 
     Raises: GraphError with `unreadable-export`, DataError with `bad-preprocessing` or `bad-record`, UserError with
     `unreadable-calibration` or `unreadable-threshold`.
     """
     folder = Path(folder)
     record = read_record(folder)
-    heads = {head.name: NamedHead(head, registry) for head in record.heads}
-    return ExportedNetwork(
-        folder, record, heads, Preprocessing.read(folder / PREPROCESSING),
+    parts = tuple(_opened_part(folder / name, read_record(folder / name), registry) for name in record.folds) or (
+        _opened_part(folder, record, registry),)
+    heads = parts[0].heads
+    return OpenedExport(
+        folder, record, parts,
         read_calibration(folder, {name: (head.declared_task, head.names) for name, head in heads.items()}),
-        read_thresholds(folder, {name: (head.task, head.names) for name, head in heads.items()}),
-        read_training_outcomes(folder, list(heads.values())), registry)
+        read_thresholds(folder, {name: (head.task, head.names) for name, head in heads.items()}), registry)
+
+
+def _opened_part(folder: Path, record: Exported, registry: Registry) -> ExportedNetwork:
+    heads = {head.name: NamedHead(head, registry) for head in record.heads}
+    return ExportedNetwork(folder, record, heads, Preprocessing.read(folder / PREPROCESSING),
+                           read_training_outcomes(folder, list(heads.values())))
 
 
 def _result(head: NamedHead, record: ExportedHead, batches: Sequence[Sequence[Outputs]]) -> HeadResult:

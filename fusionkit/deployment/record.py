@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fusionkit.components.task import Task
 from fusionkit.data.signature import HeadTarget, InputNeed
@@ -87,21 +87,33 @@ class SeenInTraining(_Plain):
 
 
 class Exported(_Plain):
-    """The record. `networks` are files; the values of several are averaged. `left_out` says what is not exported."""
+    """The record. `networks` are files; the values of several are averaged. `left_out` says what is not exported.
+
+    Of a cross-validation `folds` has the folder of each fold in place of networks, each with a record of its own; their
+    results are averaged. `tta` are the views in which each case is seen. `beside` are further files of the folder.
+    """
 
     name: str
     form: Form
     fusionkit: str
     torch: str
     opset: int | None
-    networks: tuple[str, ...] = Field(min_length=1)
+    networks: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
     batch_size: int = Field(ge=1)
     inputs: tuple[ExportedInput, ...] = Field(min_length=1)
     heads: tuple[ExportedHead, ...] = Field(min_length=1)
     left_out: tuple[str, ...] = ()
     tta: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     seen: SeenInTraining = SeenInTraining()
     parity: Parity | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if bool(self.networks) == bool(self.folds):
+            raise ValueError("it names networks or folds, one of both")
+        return self
 
 
 class NamedHead:
@@ -135,7 +147,7 @@ def read_record(folder: Path) -> Exported:
     path = folder / EXPORTED
     try:
         found = Exported.model_validate(formatted_json(path, FORMAT))
-        for name in found.networks:
+        for name in (*found.networks, *found.folds, *found.beside):
             if inside(folder, name) is None:
                 raise ValueError(f"it names {name!r}, which is outside its folder")
     except (OSError, ValueError) as error:

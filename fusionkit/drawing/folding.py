@@ -9,6 +9,8 @@ from fusionkit.drawing.labels import Card, CardLine, Labels, Wire
 
 FOLDED_ABOVE = 40
 """A graph of more nodes is folded where nobody asked for it or against it."""
+MOST_BOXES = 400
+"""The boxes of a drawing above which it is made where somebody asks for it: its layout takes seconds."""
 SHORTEST = 3
 """The fewest boxes that are folded."""
 
@@ -19,10 +21,14 @@ _SHOWN = ("input", "head")
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Whether a drawing is folded, and the boxes that stay open: the first of each chain, or any of its boxes."""
+    """Whether a drawing is folded, None for large graphs alone; the boxes that stay open, one or more of each chain.
 
-    wanted: bool
+    With `large` it is drawn however many boxes it has.
+    """
+
+    wanted: bool | None = None
     open: tuple[str, ...] = ()
+    large: bool = False
 
 
 def folded(labels: Labels, open_: Collection[str] = ()) -> Labels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from fusionkit.drawing.folding import Fold, folded
+from fusionkit.drawing.folding import FOLDED_ABOVE, MOST_BOXES, Fold, folded
 from fusionkit.drawing.labels import (
     OUTLINES,
     Card,
@@ -32,8 +32,7 @@ UNKNOWN = "?"
 """The label of a wire whose shape is not known."""
 
 
-def sketch_svg(sketch: Sketch, wide: float, high: float, *, fold: Fold | None = None,
-               marks: Mapping[str, str] | None = None) -> str:
+def sketch_svg(sketch: Sketch, wide: float, high: float, *, marks: Mapping[str, str] | None = None) -> str:
     """The live drawing of a sketch, for a screen of `wide` by `high` pixels; see `drawn` for what marks its parts.
 
     `marks` are words on what differs from another graph, by node or input.
@@ -43,8 +42,16 @@ def sketch_svg(sketch: Sketch, wide: float, high: float, *, fold: Fold | None = 
         labels = replace(labels, cards=tuple(
             replace(card, mark=marks[card.key], badges=(*card.badges, marks[card.key])) if card.key in marks else card
             for card in labels.cards))
-    return drawn(folded(labels, fold.open) if fold is not None and fold.wanted else labels, live=True, wide=wide,
-                 high=high)
+    return drawn(labels, live=True, wide=wide, high=high)
+
+
+def folded_svg(sketch: Sketch, wide: float, high: float, fold: Fold) -> str | None:
+    """The live drawing with chains folded; None where it would have more boxes than `fold` lets it have."""
+    wanted = len(sketch.graph.nodes) > FOLDED_ABOVE if fold.wanted is None else fold.wanted
+    labels = labels_of_sketch(sketch)
+    if wanted:
+        labels = folded(labels, fold.open)
+    return drawn(labels, live=True, wide=wide, high=high) if fold.large or len(labels.cards) <= MOST_BOXES else None
 
 
 def labels_of_sketch(sketch: Sketch) -> Labels:

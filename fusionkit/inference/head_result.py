@@ -12,6 +12,9 @@ from fusionkit.components.task import Task
 from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes
 from fusionkit.evaluation.calibration import Calibrated
 
+SPREAD = "view_spread"
+"""The measure that says how far the views of a case differ: the mean standard deviation of its results over them."""
+
 
 class ResultHead(Protocol):
     """What results need to know of a head: that of a plan, or of an exported network."""

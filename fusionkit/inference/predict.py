@@ -15,6 +15,7 @@ from fusionkit.arrays import Floats
 from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, UncertaintyMethod
 from fusionkit.components.training_outcomes import SurvivalCurves, joined_curves
 from fusionkit.data.batch import Batch, collate
+from fusionkit.data.copying_ahead import arriving
 from fusionkit.errors import Diagnostic, GraphError, UserError
 from fusionkit.inference.details import Passes
 from fusionkit.inference.ensemble import Committee, CommitteeOnce, CommitteeSampler, EnsembleRun, members_of
@@ -99,7 +100,7 @@ def predict(
     _check_settled(members)
     method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else SinglePass()
     loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate,
-                                         num_workers=settings.workers)
+                                         num_workers=settings.workers, pin_memory=device.type == "cuda")
     collected = {head.name: _Collected() for head in model.plan.heads}
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
     moving, motions = moving_inputs(model.plan) if settings.views else [], motions_of(settings.views)
@@ -111,7 +112,7 @@ def predict(
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(settings.seed)
-        for number, batch in enumerate(loader):
+        for number, batch in enumerate(arriving(iter(loader), device)):
             whole, found, runs = batch.to(device), [], []
             for motion in motions:
                 moved = seen_as(whole, motion, moving, labelled) if moving else whole

@@ -15,10 +15,9 @@ from fusionkit.data.batch import Batch
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.motions import Joined, Placed, joined, moved, placed, placed_by
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.inference.head_result import SPREAD as SPREAD
 from fusionkit.planning.plan import Plan
 
-SPREAD = "view_spread"
-"""The measure that says how far the views of a case differ: the mean standard deviation of its results over them."""
 _DEGREES = 10.0
 
 

@@ -11,9 +11,8 @@ from fusionkit.components.component import Component
 from fusionkit.drawing.labels import counted
 from fusionkit.errors import Diagnostic
 from fusionkit.interface.plan import ShownPlan, planned
-from fusionkit.network.build import build_plan
+from fusionkit.network.check_weights import check_weights
 from fusionkit.planning.open_graph import Source
-from fusionkit.planning.weights_used import starts_from_files
 from fusionkit.planning.write_graph import written
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.runs.recipe_comparison import refuse_differences
@@ -72,6 +71,5 @@ def check(
     made, warnings = planned(graph, data, sets, registry, data_roots=data_roots)
     if strict:
         refuse_differences(warnings)
-    if starts_from_files(made):
-        build_plan(made)  # only what is loaded shows whether a file of weights fits
+    check_weights(made)
     return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made, warnings)

@@ -7,12 +7,22 @@ from dataclasses import dataclass, replace
 from html import escape
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import get_args
 
 import numpy as np
 
 from fusionkit.components.component import Component
-from fusionkit.deployment.export import TOLERANCE, Exportable, check_packages, export_networks, measure_parity
+from fusionkit.data.loading import Cohort
+from fusionkit.deployment.export import (
+    TOLERANCE,
+    Exportable,
+    check_packages,
+    export_folds,
+    export_networks,
+    measure_parity,
+    replace_earlier,
+)
 from fusionkit.deployment.exported import open_exported
 from fusionkit.deployment.record import EXPORTED, Exported, Form, write_record
 from fusionkit.errors import Diagnostic, GraphError, RunError
@@ -21,9 +31,12 @@ from fusionkit.evaluation.thresholds import THRESHOLD
 from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.head_result import HeadResult
 from fusionkit.inference.predict import predict
+from fusionkit.inference.views import named_views
 from fusionkit.interface.console import Console, console_for
-from fusionkit.interface.opened_run import OpenedRun, open_networks
+from fusionkit.interface.opened_run import OpenedFolder, OpenedRun, open_networks
 from fusionkit.interface.run_keywords import RunKeywords
+from fusionkit.runs.fold_means import mean_of
+from fusionkit.runs.folder import Run
 from fusionkit.runs.results import method_record
 from fusionkit.runs.training_outcomes import keeps
 from fusionkit.training.settings import read_settings
@@ -43,9 +56,11 @@ class ExportedFolder:
         """What there is to tell, a line each."""
         record, parity = self.record, self.record.parity
         opset = f", operator set {record.opset}" if record.opset else ""
-        several = f"{len(record.networks)} networks, whose values are averaged" if len(record.networks) > 1 else \
-            "one network"
+        several = (f"{len(record.folds)} folds, whose results are averaged" if record.folds else "one network"
+                   if len(record.networks) == 1 else f"{len(record.networks)} networks, whose values are averaged")
         lines = [f"{record.name} as {record.form}{opset}: {several}; any number of cases at once"]
+        lines += [f"each case is seen in its views {', '.join(record.tta)} too, which PyTorch makes outside of the "
+                  "network: it is imported for them"] if record.tta else []
         if parity is not None:
             lines += [f"{name}: largest difference from the run {apart:.2g}, over {parity.cases} {parity.part} cases"
                       for name, apart in parity.values.items()]
@@ -63,6 +78,7 @@ def export(
     *,
     format: Form = "onnx",
     fold: int | None = None,
+    tta: str | None = None,
     data_roots: Sequence[str | Path] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
@@ -71,8 +87,10 @@ def export(
 ) -> ExportedFolder:
     """Export a run to the folder `output`, as `onnx` or `torch`, and compare it with the run on its own cases.
 
-    Raises: GraphError with `not-exportable`, `missing-package`, `not-empty` or `several-folds`; RunError if the
-    exported network does not give what the run gives.
+    Of a cross-validation all folds are exported, whose results are averaged, or the one that `fold` names. `tta` are
+    the views in which each case is seen, see `fusionkit predict --tta`.
+    Raises: GraphError with `not-exportable`, `missing-package` or `not-empty`; UserError with `no-views`; RunError if
+    the exported network does not give what the run gives.
     """
     if format not in get_args(Form):
         raise GraphError(Diagnostic("bad-argument", f"--format cannot be {format!r}",
@@ -84,68 +102,109 @@ def export(
                                     why="nothing is overwritten but an earlier export",
                                     fix="give another folder, or remove this one"))
     console = console_for(console, quiet)
-    options = RunKeywords(uncertainty=None, tta=None, looped=False, memory=None, device="cpu", fold=fold,
+    options = RunKeywords(uncertainty=None, tta=tta, looped=False, memory=None, device="cpu", fold=fold,
                           data_roots=data_roots, plugins=plugins, components=components, quiet=quiet, console=console)
     opened = open_networks(run, options, to_calibrate=True)
-    if len(opened.parts) > 1:
-        raise GraphError(Diagnostic("several-folds", f"{str(run)!r} holds {len(opened.parts)} folds",
-                                    why="each has statistics of its own training cases", fix="export one: --fold 0"))
-    first = opened.first
-    source, run_results, of_method = _compared(first)
-    batch_size = read_settings(first.run.model.plan.graph.training).batch_size
-    record = export_networks(source, folder, format, batch_size)
-    exported = open_exported(folder, first.registry)
-    record = record.model_copy(update={"parity": measure_parity(source, exported, run_results, of_method)})
-    write_record(folder, record)
-    _check_parity(record, run_results, folder)
+    cohort = opened.first.cohort(None, require_targets=False)
+    part, rows = _own_rows(opened.first.run, cohort)
+    said = [_said(each, cohort, rows) for each in opened.parts]
+    beside, left_out = _that_goes_along(opened, [each.same for each in said], named_views(tta))
+    batch_size = read_settings(opened.first.run.model.plan.graph.training).batch_size
+    plain, random = mean_of([each.plain for each in said]), mean_of([each.random or each.plain for each in said])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".export-", dir=folder.parent) as place:
+        aside = Path(place)
+        if len(opened.parts) == 1:
+            source = _exportable(opened.first, cohort, rows, left_out, named_views(tta), beside)
+            record = export_networks(source, aside, format, batch_size)
+        else:
+            sources = [_exportable(each, cohort, rows, left_out, named_views(tta)) for each in opened.parts]
+            record = export_folds(sources, aside, format, batch_size, (opened.folder, beside))
+        found = open_exported(aside, opened.first.registry).predicted(cohort, rows)
+        record = record.model_copy(update={"parity": measure_parity(
+            part, found, plain, random if any(each.random for each in said) else None)})
+        _check_parity(record, plain)
+        write_record(aside, record)
+        replace_earlier(folder, aside)
     return ExportedFolder(folder, record)
 
 
-def _compared(opened: OpenedRun) -> tuple[Exportable, Mapping[str, HeadResult], Mapping[str, HeadResult] | None]:
-    """What is exported of a run, and its own results for some of its cases: those of the networks, of the method."""
-    run, method = opened.run, opened.method
-    cohort = opened.cohort(None, require_targets=False)
+@dataclass(frozen=True)
+class _Said:
+    """What a run says of some cases: its networks in one pass, and its method, None without one."""
+
+    plain: Mapping[str, HeadResult]
+    random: Mapping[str, HeadResult] | None
+
+    @property
+    def same(self) -> bool:
+        """Whether the method gives what the networks give."""
+        return self.random is None or all(_close(self.plain[name], self.random[name]) for name in self.plain)
+
+
+def _own_rows(run: Run, cohort: Cohort) -> tuple[str, list[int]]:
+    """Some cases of a run, and the part of the division that they are of."""
     place = {name: row for row, name in enumerate(cohort.ids)}
     own = {part: [place[name] for name in run.about.get(part) or () if name in place] for part in PARTS}
     part = next((part for part in PARTS if own[part]), "own")
-    cases = opened.dataset(cohort, (own.get(part) or list(cohort.rows))[:_MOST_CASES], None)
+    return part, (own.get(part) or list(cohort.rows))[:_MOST_CASES]
+
+
+def _said(opened: OpenedRun, cohort: Cohort, rows: Sequence[int]) -> _Said:
+    method = opened.method
+    cases = opened.dataset(cohort, rows, None)
     settings = replace(opened.settings(), precision="fp32", device="cpu")
-    networks = list(opened.models)
-    every = [predict(network, cases, None, settings) for network in networks]
+    every = [predict(network, cases, None, settings) for network in opened.models]
     plain = {name: replace(first, values=np.mean([each[name].values for each in every], axis=0))
              for name, first in every[0].items()}
-    random = None if method is None or method.step.use == "uncertainty.none" else predict(
-        opened.models, cases, method, settings)
-    same = random is None or all(_close(plain[name], random[name]) for name in plain)
-    beside = [f"{key}.json" for head in keeps(run.model.plan.heads) for key in head.declared_task.method.keeps]
-    left_out = []
-    if random is not None and method is not None:
-        spread = "its measures of uncertainty" if same else "its samples and measures of uncertainty"
+    return _Said(plain, None if method is None or method.step.use == "uncertainty.none" else predict(
+        opened.models, cases, method, settings))
+
+
+def _exportable(opened: OpenedRun, cohort: Cohort, rows: Sequence[int], left_out: Sequence[str], tta: Sequence[str],
+                beside: Sequence[str] = ()) -> Exportable:
+    keep = [f"{key}.json" for head in keeps(opened.run.model.plan.heads) for key in head.declared_task.method.keeps]
+    return Exportable(opened.run, list(opened.models), opened.dataset(cohort, rows, None), left_out,
+                      (*keep, *beside), tta)
+
+
+def _that_goes_along(opened: OpenedFolder, same: Sequence[bool], tta: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files with calibration and thresholds that hold for the exported network, and what is left out."""
+    first = opened.first
+    method, left_out, beside = first.method, list[str](), list[str]()
+    if method is not None and method.step.use != "uncertainty.none":
+        spread = "its measures of uncertainty" if all(same) else "its samples and measures of uncertainty"
         left_out.append(f"{method.step.use}: {spread}; the exported network is one pass with all randomness off"
-                        + (f" of each of {len(networks)} networks" if members_of(method) > 1 else ""))
-    for name, fitted in ((CALIBRATION, run.calibration()), (THRESHOLD, run.thresholds())):
-        if fitted is None:
+                        + (f" of each of {len(first.models)} networks" if members_of(method) > 1 else ""))
+    folds = len(opened.parts) > 1
+    if folds and any(part.run.thresholds() for part in opened.parts):
+        left_out.append(f"{THRESHOLD} of the folds: each is for the test cases of its fold")
+    fitted = {CALIBRATION: first.run.calibration(opened.folder), THRESHOLD: None if folds else first.run.thresholds()}
+    for name, found in fitted.items():
+        if found is None:
             continue
-        alike = same if fitted.uncertainty == method_record(method) else (
-            fitted.uncertainty is None and members_of(method) == 1)
-        if alike and not fitted.tta:
+        alike = all(same) if found.uncertainty == method_record(method) else (
+            found.uncertainty is None and members_of(method) == 1)
+        if alike and found.tta == tuple(tta):
             beside.append(name)
         else:
+            views = f" --tta {','.join(tta)}" if tta else ""
             left_out.append(f"{name}: it was fitted to other results than those of the exported network; for these: "
-                            f"fusionkit calibrate {run.folder} --uncertainty uncertainty.none, and export again")
-    return Exportable(run, networks, cases, part, left_out, beside), plain, random
+                            f"fusionkit calibrate {opened.folder} --uncertainty uncertainty.none{views}, and export "
+                            "again")
+    return beside, left_out
 
 
 def _close(one: HeadResult, other: HeadResult) -> bool:
     return bool((abs(one.values - other.values)[one.valid] <= TOLERANCE * abs(one.values)[one.valid].clip(1)).all())
 
 
-def _check_parity(record: Exported, wanted: Mapping[str, HeadResult], folder: Path) -> None:
+def _check_parity(record: Exported, wanted: Mapping[str, HeadResult]) -> None:
     """Raises: RunError."""
     assert record.parity is not None, "parity was measured; please report"
     for name, apart in record.parity.values.items():
         largest = float(abs(wanted[name].values[wanted[name].valid]).max(initial=1.0))
         if not apart <= TOLERANCE * largest:
             raise RunError(f"the exported network differs from the run by {apart:.3g} in {name!r}, more than "
-                           f"{TOLERANCE * largest:.1g}; the folder {str(folder)!r} must not be used; please report "
-                           "which components the graph has")
+                           f"{TOLERANCE * largest:.1g}; nothing was written; please report which components the graph "
+                           "has")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.deployment.exported import ExportedNetwork, open_exported
+from fusionkit.deployment.exported import OpenedExport, open_exported
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console, console_for
 from fusionkit.interface.run_keywords import RunKeywords
@@ -20,20 +20,21 @@ _OF_RUNS = {"uncertainty": "--uncertainty", "tta": "--tta", "looped": "--looped"
             "fold": "--fold"}
 
 
-def open_for_use(folder: str | Path, options: RunKeywords, samples: int | None = None) -> ExportedNetwork:
-    """The exported network in a folder. Raises: UserError with `not-exported` for what only a run can do."""
+def open_for_use(folder: str | Path, options: RunKeywords, samples: int | None = None) -> OpenedExport:
+    """The exported networks in a folder. Raises: UserError with `not-exported` for what only a run can do."""
     given: Mapping[str, Any] = {**options}
     asked = [flag for name, flag in _OF_RUNS.items() if given[name] is not None and given[name] is not False]
     asked += ["--samples"] * (samples is not None) + ["--device cuda"] * (options["device"] == "cuda")
     if asked:
         raise UserError(Diagnostic("not-exported", f"{asked[0]} is for runs; {str(folder)!r} is an exported network",
-                                   why="it holds one pass of the network with all randomness off, on the CPU",
+                                   why="it holds one pass of the network with all randomness off, on the CPU, in "
+                                             "the views that it was exported with",
                                    fix="leave it out, or give the folder of the run"))
     registry = discover(components=options["components"], files=[str(file) for file in options["plugins"]])
     return open_exported(folder, registry)
 
 
-def predict_exported(opened: ExportedNetwork, data: str | Path, options: RunKeywords
+def predict_exported(opened: OpenedExport, data: str | Path, options: RunKeywords
                      ) -> tuple[Cohort, dict[str, HeadResult], Console]:
     """The cases of a data file and each head's results for them; warnings and progress are shown."""
     console = console_for(options["console"], options["quiet"])
@@ -42,4 +43,4 @@ def predict_exported(opened: ExportedNetwork, data: str | Path, options: RunKeyw
     for warning in cohort.warnings:
         console.note(warning.render())
     with console.progress("predicting") as update:
-        return cohort, opened.predicted(cohort.dataset(cohort.rows, opened.preprocessing), update), console
+        return cohort, opened.predicted(cohort, cohort.rows, update), console

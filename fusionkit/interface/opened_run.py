@@ -27,7 +27,8 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.runs.decisions import decided
-from fusionkit.runs.fold_networks import mean_of, open_runs
+from fusionkit.runs.fold_means import mean_of
+from fusionkit.runs.fold_networks import open_runs
 from fusionkit.runs.folder import Run, cohort_of
 from fusionkit.runs.hold_out import predict_held_out
 from fusionkit.runs.results import calibrated, joined, method_record

@@ -18,6 +18,7 @@ from fusionkit.planning.frozen_weights import frozen_random
 from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.planning.plan import Plan
 from fusionkit.registry.lookup import Registry, discover
+from fusionkit.runs.recipe_comparison import network_findings
 from fusionkit.syntax.tree import Mapping as Tables
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.settings import read_settings
@@ -104,6 +105,7 @@ def planned(
     try:
         if data is None:
             made = network.plan_tree(tree, registry, sizes, measured)
+            warnings = tuple(network_findings(made))
         else:
             made, warnings = plan_of_data(source, data, sets, registry, data_roots=data_roots, measured=measured)
     except GraphError as error:

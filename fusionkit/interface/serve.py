@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from fusionkit.components.requirements import pip_install
-from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.loading import Cohort
 from fusionkit.data.signature import HeadTarget, InputNeed
-from fusionkit.deployment.batches import ArrayCase, case_arrays, stacked
 from fusionkit.deployment.exported import DATA
 from fusionkit.deployment.record import is_exported
+from fusionkit.deployment.views import Views
 from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
 from fusionkit.files import read_text
 from fusionkit.inference.head_result import HeadResult
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN = "FUSIONKIT_TOKEN"  # noqa: S105 - the name of the variable that holds it
-_SHORTEST = 16
+_SHORTEST, MOST_WORKERS, _CONNECTIONS = 16, 256, 512
 
 
 class ExportedEngine:
@@ -40,21 +40,21 @@ class ExportedEngine:
         self._opened = opened = open_for_use(folder, options, samples)
         self.name = opened.record.name
         self.uncertainty: str | None = None
-        self.data: Mapping[str, Any] = to_plain(read_file(opened.folder / DATA, DataError))
-        self.heads: Mapping[str, HeadTarget] = {name: head.target for name, head in opened.heads.items()}
+        self.data: Mapping[str, Any] = to_plain(read_file(opened.first.folder / DATA, DataError))
+        self.heads: Mapping[str, HeadTarget] = {name: head.target for name, head in opened.first.heads.items()}
         self.inputs: Mapping[str, InputNeed] = {item.name: item.need for item in opened.record.inputs}
-        self.preprocessing, self.registry = opened.preprocessing, opened.registry
+        self.preprocessing, self.registry = opened.first.preprocessing, opened.registry
         self.at_once = opened.record.batch_size
-        self._networks = opened.networks
+        for part in opened.parts:
+            assert part.networks, "an export without networks; please report"  # read now, not with the first request
 
-    def prepared(self, cases: CaseDataset) -> ArrayCase:
-        """The first case as arrays."""
-        return case_arrays(cases, 0)
+    def prepared(self, cohort: Cohort) -> list[Views]:
+        """The first case as arrays, of every fold."""
+        return self._opened.prepared(cohort)
 
-    def results(self, cases: Sequence[ArrayCase]) -> dict[str, HeadResult]:
+    def results(self, cases: Sequence[list[Views]]) -> dict[str, HeadResult]:
         """Each head's results, calibrated and decided."""
-        batch = stacked(cases, self._opened.record.inputs)
-        return self._opened.results([[network.run(batch) for network in self._networks]])
+        return self._opened.results(cases)
 
 
 def engine_of(run: str | PathLike[str], options: RunKeywords, samples: int | None = None) -> Engine:
@@ -71,9 +71,11 @@ def engine_of(run: str | PathLike[str], options: RunKeywords, samples: int | Non
 
 @run_keywords
 def application(run: str | PathLike[str], *, limits: RequestLimits | None = None, token: str | None = None,
-                hosts: Sequence[str] = ("*",), samples: int | None = None, **options: Unpack[RunKeywords]) -> Starlette:
+                hosts: Sequence[str] = ("*",), samples: int | None = None, counts: str | Path | None = None,
+                **options: Unpack[RunKeywords]) -> Starlette:
     """The web application of a run or an exported network, for a server of your own; `hosts` are its names.
 
+    Processes that serve together add up what `/metrics` tells in the folder `counts`.
     Raises: GraphError with `missing-package` or `not-served`, and what opening the network raises.
     """
     if find_spec("python_multipart") is None:
@@ -81,7 +83,8 @@ def application(run: str | PathLike[str], *, limits: RequestLimits | None = None
                                     fix=pip_install("fusionkit[serve]")))
     from fusionkit.serving import app
 
-    return app.application(engine_of(run, options, samples), limits, token=token, hosts=tuple(hosts))
+    return app.application(engine_of(run, options, samples), limits, token=token, hosts=tuple(hosts),
+                           counts=None if counts is None else Path(counts))
 
 
 @run_keywords
@@ -94,28 +97,56 @@ def serve(
     names: Sequence[str] = (),
     limits: RequestLimits | None = None,
     samples: int | None = None,
+    workers: int = 1,
     **options: Unpack[RunKeywords],
 ) -> None:
     """Answer requests until the process is told to end; what has been accepted is answered first.
 
     The token is the first line of `token_file`, or the variable FUSIONKIT_TOKEN; without one only this machine can ask.
-    `names` are the names by which the server is asked, where these are not `host`.
-    Raises: UserError with `token-needed`, and what `application` raises.
+    `names` are the names by which the server is asked, where these are not `host`. With several `workers` as many
+    processes answer, each with the network and limits of its own; one that dies is replaced.
+    Raises: UserError with `token-needed` or `bad-argument`, and what `application` raises.
     """
     token = token_of(token_file)
     check_reachable(host, token)
+    check_workers(workers, options["components"])
     limits = limits or RequestLimits()
     shown = console_for(options["console"], options["quiet"])
-    allowed = [*LOOPBACK, "[::1]", *names] if host in LOOPBACK else [*names] or ["*"]
+    # A supervisor on this machine asks for /health by the machine's own names.
+    allowed = [*LOOPBACK, "[::1]", *names] if names or host in LOOPBACK else ["*"]
     options["console"] = shown
-    made = application(run, limits=limits, token=token, hosts=allowed, samples=samples, **options)
+    given: dict[str, Any] = {"hosts": allowed, "samples": samples, **options}
+    made = application(run, limits=limits, token=token, **given)
     import uvicorn
 
-    shown.note(f"serving {str(run)!r} at http://{host}:{port}, with a token" if token else
-               f"serving {str(run)!r} at http://{host}:{port}, for this machine alone")
+    from fusionkit.serving.protocol import PatientForAWhile
+
+    by = f" by {workers} processes" if workers > 1 else ""
+    shown.note(f"serving {str(run)!r} at http://{host}:{port}{by}, with a token" if token else
+               f"serving {str(run)!r} at http://{host}:{port}{by}, for this machine alone")
     shown.note("research software, no medical device; nothing of a case is logged or kept")
-    uvicorn.run(made, host=host, port=port, log_level="warning", access_log=False, server_header=False,
-                timeout_graceful_shutdown=int(limits.seconds), limit_concurrency=4 * limits.waiting)
+    at: dict[str, Any] = {
+        "host": host, "port": port, "log_level": "error", "access_log": False, "server_header": False,
+        "http": PatientForAWhile, "timeout_graceful_shutdown": int(limits.seconds),
+        "limit_concurrency": max(4 * limits.waiting, _CONNECTIONS)}
+    if workers == 1:
+        uvicorn.run(made, **at)
+        return
+    del made  # it was made to refuse here what cannot be served; each process makes one of its own
+    from fusionkit.interface.served_worker import serve_together
+
+    serve_together(workers, {"run": os.fspath(run), "limits": vars(limits), "token_file": token_file, **given}, at)
+
+
+def check_workers(workers: int, components: Sequence[Any]) -> None:
+    """Refuse a number of processes that there cannot be. Raises: UserError with `bad-argument`."""
+    if not 1 <= workers <= MOST_WORKERS:
+        raise UserError(Diagnostic("bad-argument", f"--workers cannot be {workers}",
+                                   fix=f"it is 1 to {MOST_WORKERS}; each holds the network in memory"))
+    if workers > 1 and components:
+        raise UserError(Diagnostic("bad-argument", "several workers cannot have components of this process",
+                                   why="each is a process of its own, which reads its components from files",
+                                   fix="give the Python files as `plugins`"))
 
 
 def token_of(file: str | Path | None) -> str | None:

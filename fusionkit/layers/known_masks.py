@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
-_NAME = "known_on_cpu"
+_NAME, _WHOLE = "known_on_cpu", "known_to_be_whole"
 
 
 def sent(mask: Tensor, device: torch.device | str, non_blocking: bool = False) -> Tensor:
@@ -58,6 +59,38 @@ def places_of(mask: Tensor, column: int | None = None) -> Tensor:
     if column is not None:
         asked = asked[:, column]
     return sent(asked.flatten().nonzero().squeeze(1), mask.device, non_blocking=True)
+
+
+def count_of(mask: Tensor) -> int:
+    """How many places of a mask are True, without waiting for the device where the CPU knows them."""
+    known = on_cpu(mask)
+    return int((mask if known is None else known).count_nonzero())
+
+
+def is_whole(mask: Tensor) -> bool:
+    """Whether a mask is known to be True everywhere: what it would choose may then be taken as it is.
+
+    False where only the device knows, and where the program is traced, which would hold for this mask alone.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    if getattr(mask, _WHOLE, None) == _version(mask):
+        return True
+    known = mask if mask.is_cpu else on_cpu(mask)
+    # Tensors without values are of other types, or wrapped.
+    if type(known) is not Tensor or torch.jit.is_tracing() or is_functorch_wrapped_tensor(known):
+        return False
+    return b"\0" not in known.numpy().tobytes()
+
+
+def whole(mask: Tensor) -> Tensor:
+    """A mask that is True everywhere, which says so from now on, see `is_whole`.
+
+    For masks that nobody outside has: the values of an array of NumPy may change without the tensor's knowing.
+    """
+    if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+        setattr(mask, _WHOLE, _version(mask))
+    return mask
 
 
 def listed(rows: Tensor) -> list[Any]:

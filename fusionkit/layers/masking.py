@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fusionkit.layers.known_masks import is_whole
+
 # Axes: B batch, M inputs, c width, n tokens.
 
 
@@ -26,7 +28,7 @@ def fill_absent(features: Sequence[Tensor], present_BM: Tensor | None, value: fl
 
     Shapes: M tensors (B, ...) and (B, M), True = present; gives M tensors of the same shapes.
     """
-    if present_BM is None:
+    if present_BM is None or is_whole(present_BM):
         return list(features)
     columns = present_BM.unbind(1)
     filler = [torch.full((), value, dtype=x.dtype, device=x.device) for x in features]
@@ -41,7 +43,7 @@ def softmax_present(scores: Tensor, present_BM: Tensor | None) -> Tensor:
     Shapes: (B, M, ...) or (1, M, ...) and (B, M), True = present; gives (B, M, ...), or (1, M, ...)
     if `present_BM` is None.
     """
-    if present_BM is None:
+    if present_BM is None or (is_whole(present_BM) and len(scores) == len(present_BM)):
         return scores.softmax(1)
     mask = present_BM.reshape(*present_BM.shape, *([1] * (scores.dim() - 2)))
     # A row of only minus infinities would give NaN in between, forwards and backwards.
@@ -54,7 +56,7 @@ def zero_empty(result: Tensor, present_BM: Tensor | None) -> Tensor:
 
     Shapes: (B, ...) and (B, M), True = present; gives (B, ...).
     """
-    if present_BM is None:
+    if present_BM is None or is_whole(present_BM):
         return result
     return result.where(row_mask(present_BM.any(1), result), 0.0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.components.component import Absent, Component, Encoder
-from fusionkit.layers.known_masks import all_of, any_of, computed, constant, places_of
+from fusionkit.layers.known_masks import all_of, any_of, computed, constant, is_whole, places_of, whole
 from fusionkit.layers.masking import row_mask
 from fusionkit.layers.modes import running_statistics, training_norms
 from fusionkit.planning.plan import Lane
@@ -25,7 +25,7 @@ Valid = Mapping[str, Tensor]
 """The masks (B, N) of the network's inputs that have masked tokens, by name."""
 
 
-def evaluate(present: Maybe, masks: dict[str, Tensor]) -> Mask:
+def evaluate(present: Maybe, masks: Mapping[str, Tensor]) -> Mask:
     """The mask (B,) of a presence, None if everything is present."""
     if present is None:
         return None
@@ -34,8 +34,29 @@ def evaluate(present: Maybe, masks: dict[str, Tensor]) -> Mask:
     return _combine(present, [evaluate(part, masks) for part in present.parts])
 
 
+def evaluate_all(presences: Sequence[Maybe], given: Mapping[str, Tensor], tabled: Collection[int]
+                 ) -> list[Mask] | None:
+    """The masks (B,) of several presences, None if nobody needs any.
+
+    Where every mask is whole, only those in the places `tabled` are needed, which components with weights of their own
+    for absence want to see.
+    """
+    if not all(map(is_whole, given.values())):
+        return [evaluate(each, given) for each in presences]
+    if not tabled:
+        return None
+    everyone = whole(next(iter(given.values())).detach())
+    return [everyone if place in tabled and each is not None and each.rule == "input" and each.input in given else None
+            for place, each in enumerate(presences)]
+
+
+def reads_table(lane: Lane) -> bool:
+    """Whether a component of a branch is told which inputs are there, and not given the rows that are."""
+    return any(call.component.absent != "skip" for call in lane.calls)
+
+
 def _combine(present: Presence, parts: Sequence[Mask]) -> Mask:
-    known = [part for part in parts if part is not None]
+    known = [part for part in parts if part is not None and not is_whole(part)]
     if not known or (present.rule == "any" and len(known) < len(parts)):
         return None
     return any_of(known) if present.rule == "any" else all_of(known)
@@ -93,7 +114,8 @@ class Absence:
             return module(*args, **more)  # type: ignore[no-any-return]  # a plugin's module may be unannotated
         if self.semantics != "skip":
             return module(*args, present=_table(args, columns), **more)  # type: ignore[no-any-return]
-        return self._skip(module, args, _all(columns), more)
+        mask = _all(columns)
+        return module(*args, **more) if is_whole(mask) else self._skip(module, args, mask, more)  # type: ignore[no-any-return]
 
     def prepared(self, args: Sequence[Tensor], columns: Sequence[Mask]) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The arguments for a call with norms in evaluation mode: positional, and `present` if needed."""
@@ -179,6 +201,9 @@ def _all(columns: Sequence[Mask]) -> Tensor:
 
 
 def _table(args: Sequence[Tensor], columns: Sequence[Mask]) -> Tensor:
+    first = columns[0]
+    if all(column is None or (column is first and place) or is_whole(column) for place, column in enumerate(columns)):
+        return whole(constant(True, (len(args[0]), len(columns)), args[0].device))
     everyone = constant(True, args[0].shape[:1], args[0].device)
     return computed(_beside, *[everyone if column is None else column for column in columns])
 

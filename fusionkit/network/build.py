@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.components.component import Component
@@ -12,7 +11,7 @@ from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.registry.lookup import Registry, discover
-from fusionkit.syntax.tree import TYPED, Tree, find
+from fusionkit.syntax.tree import Tree
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,7 +77,7 @@ def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | Non
     """
     from fusionkit.network.measure import check_shared
     from fusionkit.network.model import FusionModel
-    from fusionkit.network.weights import load_node
+    from fusionkit.network.weights import load_planned
 
     check_shared(plan)
     own = {node.name for node in plan.nodes if node.node.weights is not None} - (modules or {}).keys()
@@ -86,10 +85,8 @@ def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | Non
     found: list[Diagnostic] = []
     for node in plan.nodes:
         if node.name in own:
-            typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)
             try:
-                load_node(model.get_submodule(node.name), node.node, None if typed else Path(plan.graph.file).parent,
-                          fold)
+                load_planned(model.get_submodule(node.name), node, plan, fold)
             except GraphError as error:
                 found.extend(error.diagnostics)
     if found:

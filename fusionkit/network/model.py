@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.layers.known_masks import constant, told
-from fusionkit.network.absence import Absence, Mask, Valid, cells_of, evaluate
+from fusionkit.network.absence import Absence, Mask, Valid, cells_of, evaluate, evaluate_all, reads_table
 from fusionkit.network.coded_inputs import blank, exact
 from fusionkit.network.instantiate import make_node
 from fusionkit.network.node_modules import Chain, call_masked, node_absence
@@ -76,6 +76,8 @@ class FusionModel(nn.Module):
         self.plan = plan
         self._slots = {value.name: index for index, value in enumerate(_values(plan))}
         self._presence = [value.present for value in _values(plan)]
+        self._tabled = {self._slots[value.name] for node in plan.nodes for lane in node.lanes if reads_table(lane)
+                        for value in lane.reads}
         self._masked = [value for value in plan.inputs if isinstance(value.shape, MaskedTokens)]
         asked = asked_cells(plan)
         self._cells = [value for value in plan.inputs if value.name in asked]
@@ -261,7 +263,7 @@ class FusionModel(nn.Module):
                 given[value.name] = constant(False, like.shape[:1], like.device)
         if not given:
             return None
-        return [evaluate(presence, given) for presence in self._presence]
+        return evaluate_all(self._presence, given, self._tabled)
 
     def validity(self, present: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None = None) -> dict[str, Mask]:
         """For each head, the cases for which it has a result: (B,) boolean, or None for all of them."""

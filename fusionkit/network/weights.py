@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.files import inside, replacing
 from fusionkit.graph.nodes import Node
+from fusionkit.planning.plan import Plan, PlannedNode
 from fusionkit.pretrained.recipe import check_sha256, recipe_of
 from fusionkit.pretrained.shards import check_there, files_at, read_files
 from fusionkit.pretrained.tensor_files import load_into as load_into
 from fusionkit.pretrained.tensor_files import read_tensors as read_tensors
+from fusionkit.syntax.tree import TYPED, find
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -27,6 +29,12 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as aside:
         save_file(state, aside)
+
+
+def load_planned(module: nn.Module, planned: PlannedNode, plan: Plan, fold: int | None = None) -> None:
+    """Load the initial weights of a node of a plan; the rest as `load_node`."""
+    typed = find(plan.graph.tree, ("nodes", planned.name, "weights")).file.startswith(TYPED)
+    load_node(module, planned.node, None if typed else Path(plan.graph.file).parent, fold)
 
 
 def load_node(module: nn.Module, node: Node, folder: Path | None, fold: int | None = None) -> None:

@@ -113,12 +113,6 @@ def _told(component: Any, config: Config) -> PretrainedFacts | None:
     return facts
 
 
-def starts_from_files(plan: Plan) -> bool:
-    """Whether a node starts from files of weights, so that only building it shows whether they fit."""
-    return any(node.node.weights is not None or folders_in(call.config)
-               for node in plan.nodes for lane in node.lanes for call in lane.calls)
-
-
 def copy_descriptions(plan: Plan, folder: Path) -> None:
     """Copy what describes pretrained networks into the folder of a run, so that it needs no other folder."""
     for node in plan.nodes:

@@ -143,10 +143,13 @@ class WeightsFolder:
 
     @property
     def reads(self) -> bool:
-        """Whether weights are to be read now: not on the meta device, nor where the file of a run follows."""
+        """Whether weights are to be read now: not where the file of a run follows, nor on the meta device, except to
+        compare what files say of their tensors."""
         import torch
 
-        return not self.follows and torch.get_default_device().type != "meta"
+        from fusionkit.pretrained.tensor_files import reads_numbers
+
+        return not self.follows and (torch.get_default_device().type != "meta" or not reads_numbers())
 
     def fill(self, module: nn.Module, adapt: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
              ) -> None:
@@ -163,7 +166,8 @@ class WeightsFolder:
         change = adapt or getattr(module, "adapt_weights", None)
         tensors = read_files(files, self.span)
         load_into(module, change(tensors) if change else tensors, f"the network of {self.name!r}", self.span,
-                  "take the files of the folder from one release: weights and the description of their network")
+                  "take the files of the folder from one release, and give the options and the input that its weights "
+                  "were trained with")
 
     def without_fetching(self) -> Self:
         """The folder where a file of a run sets the weights."""

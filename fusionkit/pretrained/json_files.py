@@ -23,7 +23,7 @@ def read_json_of(path: Path, span: Span | None) -> Any:
         if len(raw) > _MAX_BYTES:
             raise ValueError(f"it is larger than {_MAX_BYTES >> 10} KiB")
         text = raw.decode("utf-8")
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         line = text.split("\n")[error.lineno - 1]
         raise unreadable(path, error.msg, Span(str(path), error.lineno, error.colno, line)) from None
@@ -31,6 +31,10 @@ def read_json_of(path: Path, span: Span | None) -> Any:
         raise unreadable(path, "its values are nested too deeply", span) from None
     except (OSError, ValueError) as error:
         raise unreadable(path, getattr(error, "strerror", None) or str(error), span) from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"it has {name} in place of a number, which JSON does not know")
 
 
 def object_in(path: Path, span: Span | None) -> dict[str, Any]:

@@ -51,6 +51,15 @@ def recipe_findings(plan: Plan, description: DataDescription) -> list[Diagnostic
     return list(dict.fromkeys(found))
 
 
+def network_findings(plan: Plan) -> list[Diagnostic]:
+    """Of these warnings those that need no data: another network, or other options, than the recipe has.
+
+    Raises: GraphError if a recipe is wrong.
+    """
+    return list(dict.fromkeys(each for used in weights_used(plan) if used.recipe
+                              for each in _of_network(used, used.recipe)))
+
+
 def refuse_differences(warnings: Sequence[Diagnostic]) -> None:
     """Raise the differences from recipes as errors, for `--strict`. Raises: DataError."""
     found = [replace(each, severity="error") for each in warnings if each.code == CODES[0]]

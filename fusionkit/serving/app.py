@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from starlette.applications import Starlette
@@ -24,9 +26,12 @@ from fusionkit.serving.batching import Batcher, BusyError
 from fusionkit.serving.engine import Engine, RequestLimits
 from fusionkit.serving.metrics import Metrics
 from fusionkit.serving.openapi import described, page
+from fusionkit.serving.private import server_folder
 from fusionkit.serving.uploads import CELLS, Upload, bad_request, cells_of
 
 _RETRY = 1  # seconds
+# It logs bytes of requests that it cannot read.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 _PRIVATE = {"cache-control": "no-store"}
 
 
@@ -35,23 +40,45 @@ class _TooLargeError(Exception):
 
 
 class _InMemory(MultiPartParser):
-    """Keeps files in memory, which the limit of the request bounds: nothing of a patient reaches a disk."""
+    """Keeps files in memory, which the limit of the request bounds: nothing of a patient reaches a disk.
+
+    A request that ends within a part is refused, since an optional input that was cut off would count as absent; and so
+    is text in another encoding, which would be read as other letters.
+    """
 
     spool_max_size = 1 << 62
+    whole = False
+
+    def on_part_end(self) -> None:
+        """A part is complete."""
+        part, self._charset = self._current_part, "utf-8"
+        if part.file is None:
+            try:
+                bytes(part.data).decode("utf-8")
+            except UnicodeDecodeError:
+                raise MultiPartException(f"the part {part.field_name!r} is no UTF-8") from None
+        super().on_part_end()
+
+    def on_end(self) -> None:
+        """All parts are complete."""
+        self.whole = True
+        super().on_end()
 
 
 def application(engine: Engine, limits: RequestLimits | None = None, *, token: str | None = None,
-                hosts: tuple[str, ...] = ("*",)) -> Starlette:
+                hosts: tuple[str, ...] = ("*",), counts: Path | None = None) -> Starlette:
     """The application of a network. With `token` every request but /health must have it; `hosts` are its own names.
+
+    `counts` is a folder in which processes that serve together add up what they count.
 
     Raises: GraphError with `not-served` for inputs that a request cannot hold.
     """
-    return _Server(engine, limits or RequestLimits(), token).application(hosts)
+    return _Server(engine, limits or RequestLimits(), token, Metrics(counts)).application(hosts)
 
 
 class _Server:
-    def __init__(self, engine: Engine, limits: RequestLimits, token: str | None) -> None:
-        self.engine, self.limits, self.token, self.metrics = engine, limits, token, Metrics()
+    def __init__(self, engine: Engine, limits: RequestLimits, token: str | None, metrics: Metrics) -> None:
+        self.engine, self.limits, self.token, self.metrics = engine, limits, token, metrics
         self.batcher, self.open = Batcher(engine, limits, self.metrics), 0
         self.description = described(engine, self.batcher.reader, token is not None)
         self.page = page(self.description, self.batcher.reader)
@@ -65,17 +92,18 @@ class _Server:
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        self.batcher.start()
-        try:
-            yield
-        finally:
-            await self.batcher.stop()
+        with server_folder() as self.batcher.reader.folder:
+            self.batcher.start()
+            try:
+                yield
+            finally:
+                await self.batcher.stop()
 
     async def predict(self, request: Request) -> Response:
         start = time.perf_counter()
         response = self.unknown(request) or await self.answered(request)
         self.metrics.add("fusionkit_requests_total", status=str(response.status_code))
-        self.metrics.took(time.perf_counter() - start)
+        self.metrics.took(time.perf_counter() - start, self.batcher.waiting)
         return response
 
     async def answered(self, request: Request) -> Response:
@@ -122,9 +150,14 @@ class _Server:
         parser = _InMemory(Headers(scope=request.scope), self.body(request), max_files=self.limits.files,
                            max_fields=self.limits.form_fields, max_part_size=self.limits.cells_bytes)
         try:
-            return await parser.parse()
+            found = await parser.parse()
         except (MultiPartException, KeyError, UnicodeDecodeError) as error:
             raise bad_request("the request cannot be read", getattr(error, "message", type(error).__name__)) from None
+        if not parser.whole:
+            for file in parser._files_to_close_on_error:
+                file.close()
+            raise bad_request("the request ends within a part", "its last boundary is missing")
+        return found
 
     async def body(self, request: Request) -> Any:
         """The bytes of a request, as far as they may go."""
@@ -139,8 +172,8 @@ class _Server:
         """The refusal of a request without the token, if there is one."""
         if self.token is None:
             return None
-        given = request.headers.get("authorization", "")
-        if hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if hmac.compare_digest(given.encode(), self.token.encode()) and scheme.lower() == "bearer":
             return None
         return _refused(401, "unauthorised", "the token is missing or wrong", "this server requires one",
                         {"www-authenticate": "Bearer"})

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,10 +15,10 @@ from fusionkit.data.loading import Cohort, load_cohort
 from fusionkit.errors import DataError, Diagnostic, GraphError, UserError, did_you_mean
 from fusionkit.files import write_text
 from fusionkit.serving.engine import Engine, RequestLimits
+from fusionkit.serving.private import private_folder
 from fusionkit.serving.uploads import Upload, bad_request, write_files
 from fusionkit.syntax.writer import write
 
-_MEMORY = Path("/dev/shm")  # noqa: S108 - memory that looks like a folder; what is made in it is private
 _FILE = "fusionkit file of "
 _ONLY_TRAINING = ("root", "sheet", "patient", "split", "augment", "targets")
 _CASES, _DATA, _ID = "cases.csv", "data.yaml", "case"
@@ -37,13 +34,14 @@ class ReadCase:
 
 
 class UploadReader:
-    """Reads requests as cases of the data that a network was trained on.
+    """Reads requests as cases of the data that a network was trained on, by way of files in `folder`.
 
     Raises: GraphError with `not-served` for inputs that a request cannot hold.
     """
 
     def __init__(self, engine: Engine, limits: RequestLimits) -> None:
         self.engine, self.limits = engine, limits
+        self.folder: Path | None = None
         self.id: str = engine.data["id"]
         self.kinds = {name: _kind(name, item) for name, item in engine.data["inputs"].items() if name in engine.inputs}
         self._text = write(self._described())
@@ -67,13 +65,13 @@ class UploadReader:
 
         Raises: DataError with everything that is wrong, in terms of the request.
         """
-        with private_folder() as folder:
+        with private_folder(self.folder) as folder:
             try:
                 files = write_files(upload, folder, self.limits)
                 write_text(folder / _DATA, self._text)
                 self._write_table(folder, upload, files)
                 cohort = self._cohort(folder)
-                case = self.engine.prepared(cohort.dataset((0,), self.engine.preprocessing))
+                case = self.engine.prepared(cohort)
             except UserError as error:
                 raise DataError([_without(found, folder) for found in error.diagnostics]) from None
         return ReadCase(case, tuple(name for name in self.engine.inputs if not cohort.present(name)[0]),
@@ -144,14 +142,6 @@ def _kind(name: str, item: Mapping[str, Any]) -> str:
     if item.get("path") is None:
         return "cells"
     return "files" if item["read"] == "bag" and item.get("items", "files") == "files" else "file"
-
-
-@contextmanager
-def private_folder() -> Iterator[Path]:
-    """A folder that only this user can read, in memory where the system has such a place, removed afterwards."""
-    parent = _MEMORY if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="fusionkit-", dir=parent) as folder:
-        yield Path(folder)
 
 
 def _without(found: Diagnostic, folder: Path) -> Diagnostic:

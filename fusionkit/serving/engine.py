@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.loading import Cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.inference.head_result import HeadResult
@@ -29,8 +29,8 @@ class Engine(Protocol):
     registry: Registry
     at_once: int
 
-    def prepared(self, cases: CaseDataset) -> Any:
-        """The first case of a dataset in the form that `results` takes."""
+    def prepared(self, cohort: Cohort) -> Any:
+        """The first case of a cohort in the form that `results` takes."""
 
     def results(self, cases: Sequence[Any]) -> dict[str, HeadResult]:
         """Each head's results for some cases; called by one thread at a time."""

@@ -29,10 +29,12 @@ class Upload:
 def cells_of(text: str) -> dict[str, Cell]:
     """The cells in the part of that name.
 
-    Raises: DataError with `bad-request` for what is no object of texts, numbers, truth values and nulls.
+    Raises: DataError with `bad-request` for what is no object of texts, numbers, truth values and nulls, or names one
+    twice.
     """
     try:
-        found: Any = json.loads(text)
+        found: Any = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         raise bad_request(f"the part {CELLS!r} is no JSON", str(error)) from None
     if not isinstance(found, dict):
@@ -41,6 +43,19 @@ def cells_of(text: str) -> dict[str, Cell]:
         if not isinstance(value, Cell):
             raise bad_request(f"the cell {name!r} is a list or an object", "a cell is a text, a number, or null")
     return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, of which no name is there twice: which of two values was meant is not known."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it holds {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number in JSON; null is a blank cell")
 
 
 def bad_request(message: str, why: str | None = None, fix: str = "/docs shows what a request holds") -> DataError:

@@ -262,12 +262,13 @@ class _Desk:
 
 def _outlined(text: str, wide: float, high: float) -> str | None:
     """The drawing as SVG, None where the text is no YAML."""
-    from fusionkit.drawing.sketch_labels import sketch_svg
+    from fusionkit.drawing.folding import Fold
+    from fusionkit.drawing.sketch_labels import folded_svg
     from fusionkit.planning.sketch import outline
     from fusionkit.syntax.reader import read
 
     try:
-        return sketch_svg(outline(read(text, "graph.yaml")), wide, high)
+        return folded_svg(outline(read(text, "graph.yaml")), wide, high, Fold())
     except UserError:
         return None
 

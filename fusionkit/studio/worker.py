@@ -112,10 +112,11 @@ class Desk:
     def check(self, given: Answer) -> Answer:
         """The mistakes of a text, its drawing, and the line of each node; with `costs`, of a good graph, the costs.
 
-        `svg` is null where the text is no YAML. Costs are `dropped` where another request waits.
+        `svg` is null where the text is no YAML, and where the drawing is `large` and that was not asked for. Costs are
+        `dropped` where another request waits.
         """
-        from fusionkit.drawing.folding import FOLDED_ABOVE, Fold
-        from fusionkit.drawing.sketch_labels import sketch_svg
+        from fusionkit.drawing.folding import Fold
+        from fusionkit.drawing.sketch_labels import folded_svg
         from fusionkit.interface.plan import training_faults
         from fusionkit.network.measure import measure
         from fusionkit.planning.sketch import Sketch, sketch
@@ -138,12 +139,11 @@ class Desk:
                 made = Sketch(made.graph, made.plan, (*made.diagnostics, *error.diagnostics))
         lines = {item.name: item.span.line for item in made.graph.inputs} | {
             node.name: node.span.line for node in made.graph.nodes}
-        folding = given.get("fold")
-        fold = Fold(len(made.graph.nodes) > FOLDED_ABOVE if folding is None else bool(folding),
-                    tuple(given.get("open") or ()))
-        drawing = sketch_svg(made, float(given.get("wide") or 1600), float(given.get("high") or 950), fold=fold)
+        fold = Fold(given.get("fold"), tuple(given.get("open") or ()), bool(given.get("large")))
+        drawing = folded_svg(made, float(given.get("wide") or 1600), float(given.get("high") or 950), fold)
         return {"ok": not any(fault.severity == "error" for fault in faults), "diagnostics": _told(faults),
-                "svg": drawing, "lines": lines, "ms": round((time.perf_counter() - begun) * 1000, 1)}
+                "svg": drawing, "large": drawing is None, "lines": lines,
+                "ms": round((time.perf_counter() - begun) * 1000, 1)}
 
     def data(self, given: Answer) -> Answer:
         """The mistakes of the text of a data file at `place`; with `cells` also those of its table of cases.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from fusionkit.data.batch import Batch, Case, collate
+from fusionkit.data.batch import Batch, Case
+from fusionkit.data.case_batches import batch_of
+from fusionkit.data.copying_ahead import arriving
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, RunError, UserError
 
@@ -144,29 +146,40 @@ class _NumberedBatches(Sampler[_Numbered]):
             yield _Numbered(places, self.batches.epoch)
 
 
-class _ChangedBatches(Dataset[Batch]):
+class _WholeBatches(Dataset[Batch]):
     """Whole batches of a dataset, changed where they are read."""
 
-    def __init__(self, cases: Dataset[Case], changed: Changes) -> None:
+    def __init__(self, cases: Dataset[Case], changed: Changes | None) -> None:
         self.cases, self.changed = cases, changed
         self.memory = getattr(cases, "memory", None)
 
     def __getitems__(self, wanted: _Numbered) -> Batch:
+        if self.changed is None:
+            return batch_of(self.cases, wanted.places)
         cases = self.cases.of_epoch(wanted.epoch) if isinstance(self.cases, CaseDataset) else self.cases
-        return self.changed(collate([cases[place] for place in wanted.places]), wanted.epoch)
+        return self.changed(batch_of(cases, wanted.places), wanted.epoch)
+
+
+class _ReadHere:
+    """The batches of an epoch, read when they are asked for; a DataLoader would take longer than small batches."""
+
+    def __init__(self, dataset: _WholeBatches, order: _NumberedBatches) -> None:
+        self.dataset, self.order = dataset, order
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.dataset.__getitems__, self.order)
 
 
 def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: bool, changed: Changes | None = None
-                ) -> DataLoader[Batch]:
+                ) -> Iterable[Batch]:
     """A loader of the batches, in order, each `changed` where it is read; it draws nothing from the global random
     state.
     """
-    cases: Dataset[Any] = dataset  # DataLoader has one type parameter, but ours takes cases and gives batches
-    order: Sampler[Any] = batches
-    joined: Callable[[Any], Batch] = collate
-    if changed is not None:
-        cases, order, joined = _ChangedBatches(dataset, changed), _NumberedBatches(batches), _as_it_is
-    return DataLoader(cases, batch_sampler=order, collate_fn=joined, num_workers=workers, pin_memory=pin,
+    cases, order = _WholeBatches(dataset, changed), _NumberedBatches(batches)
+    if not workers and not pin:
+        return _ReadHere(cases, order)
+    given: Any = order  # a sampler of batches gives lists of places, and ours gives the epoch with them
+    return DataLoader(cases, batch_sampler=given, collate_fn=_as_it_is, num_workers=workers, pin_memory=pin,
                       persistent_workers=workers > 0, worker_init_fn=_begin,
                       generator=torch.Generator().manual_seed(batches.seed))
 
@@ -193,9 +206,12 @@ def seed_of(*parts: Any) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
-def read_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    """The batches of a loader; an error in a worker is raised as it would be in the main process."""
+def read_batches(loader: Iterable[Batch], device: torch.device | None = None) -> Iterator[Batch]:
+    """The batches of a loader; an error in a worker is raised as it would be in the main process.
+
+    With `device` each is there when it is given, and on a GPU the next one on its way.
+    """
     try:
-        yield from loader
+        yield from loader if device is None else arriving(iter(loader), device)
     except RunError as error:
         raise RunError(str(error).rpartition("RunError: ")[2].strip()) from None

@@ -80,7 +80,9 @@ class Processes:
         return wrapped
 
     def prepare_optimiser(self, optimiser: Optimizer) -> Any:
-        """The optimiser wrapped by accelerate, with loss scaling in fp16."""
+        """The optimiser, with loss scaling in fp16."""
+        if self.accelerator.scaler is None:
+            return optimiser  # accelerate's looks for packages in every step, and changes nothing without a scaler
         return self.accelerator.prepare_optimizer(optimiser, device_placement=False)
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:

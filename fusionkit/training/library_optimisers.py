@@ -32,6 +32,13 @@ _OURS = ("params", "lr", "weight_decay", "foreach", "fused", "capturable", "diff
 _ASCII = {0xB2: "^2", 0x3B2: "beta"}
 _MOMENTUM = 0.9
 """The momentum of timm's factory where a constructor has none."""
+_BY_LISTS = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+"""Optimisers that change few weights on the CPU by one call for each operation, where it gives the same bits.
+
+PyTorch does so on GPUs only. Other optimisers round otherwise then.
+"""
+_FEW = 1 << 20
+"""With more weights it would take memory for as many numbers again, and the calls take no time."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,13 +105,23 @@ def _default(made: type[Optimizer], argument: str) -> Any:
 
 def _declared(name: str, made: Any, about: str, defaults: Mapping[str, Any]) -> LibraryOptimiser:
     takes = ("momentum",) if name == "sgd" else ()
+    by_lists = made in _BY_LISTS
     config = options_of(made, without=(*_OURS, *takes), defaults=defaults, owner=f"optimiser.{name}")
 
     def module(groups: list[dict[str, Any]], options: Config, **taken: Any) -> Optimizer:
         # Some constructors take the absence of a rate of their own as the wish for one that they choose.
         arguments = {**defaults, **options.model_dump(exclude_unset=True), **taken}
+        if by_lists and _are_few(groups):
+            arguments["foreach"] = True
         found: Optimizer = made(groups, lr=groups[0]["lr"], **arguments)
         return found
 
     licence = "BSD-3-Clause" if made.__module__.startswith("torch.") else "Apache-2.0"
     return LibraryOptimiser(name, config, module, about=about, takes=takes, licence=licence)
+
+
+def _are_few(groups: list[dict[str, Any]]) -> bool:
+    """Whether the weights are on the CPU, whole, and few."""
+    weights = [weight for group in groups for weight in group["params"]]
+    return all(weight.device.type == "cpu" and not hasattr(weight, "device_mesh") for weight in weights) and \
+        sum(weight.numel() for weight in weights) <= _FEW

@@ -241,7 +241,7 @@ class TrainingRun:
 
     def _own(self, epoch: int, start: int) -> Iterator[Batch]:
         self.batches.epoch, self.batches.start = epoch, start
-        return read_batches(self.loader)
+        return read_batches(self.loader, self.processes.device)
 
     def _seed(self, step: StepBatches) -> None:
         """Seed every step on its own, so that a resumed run needs no random state of the interrupted one."""

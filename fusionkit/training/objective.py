@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.data.batch import Batch, Mixed
-from fusionkit.layers.known_masks import both, places_of
+from fusionkit.layers.known_masks import both, count_of, is_whole, places_of
 from fusionkit.layers.masking import row_mask
 from fusionkit.layers.projection import at_least_single
 from fusionkit.network.model import FusionModel
@@ -83,13 +83,17 @@ def loss_sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor,
 
     The other rows are replaced before the loss, not after: the gradient of a discarded NaN is NaN.
     """
-    kept = output.where(row_mask(valid_B, output), 0)
-    losses_B: Tensor = module.loss(kept, target.where(row_mask(valid_B, target), 0))
+    def kept(values: Tensor) -> Tensor:
+        return values if whole else values.where(row_mask(valid_B, values), 0)
+
+    whole = is_whole(valid_B)
+    judged = kept(output)
+    losses_B: Tensor = module.loss(judged, kept(target))
     if other is not None:
         second, share_B = other
-        others_B: Tensor = module.loss(kept, second.where(row_mask(valid_B, second), 0))
+        others_B: Tensor = module.loss(judged, kept(second))
         losses_B = losses_B * share_B + others_B * (1 - share_B)
-    return at_least_single(losses_B).where(valid_B, 0).sum()
+    return kept(at_least_single(losses_B)).sum()
 
 
 def compared(module: Any, output: Tensor, target: Tensor) -> Tensor:
@@ -127,7 +131,7 @@ def presence(network: FusionModel, batch: Batch) -> dict[str, Tensor]:
 def counts(network: FusionModel, batch: Batch) -> dict[str, int]:
     """The number of valid rows of a batch for each head."""
     masks = counted(network, presence(network, batch), batch.target_present)
-    return {name: len(places_of(mask)) for name, mask in masks.items()}
+    return {name: count_of(mask) for name, mask in masks.items()}
 
 
 def arguments(network: FusionModel, batch: Batch) -> tuple[Tensors, Tensors, Tensors, Tensors]:

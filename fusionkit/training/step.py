@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -90,9 +90,9 @@ class Stepper:
 
     def place(self, batch: Batch) -> Batch:
         """A batch on the device, with images and volumes in the memory layout of the weights."""
-        placed = batch.to(self.processes.device, non_blocking=True)
+        placed = batch if self.processes.device.type == "cpu" else batch.to(self.processes.device, non_blocking=True)
         if self.channels_last:
-            placed.inputs.update({name: lay_out(value) for name, value in placed.inputs.items()})
+            placed = replace(placed, inputs={name: lay_out(value) for name, value in placed.inputs.items()})
         return placed
 
     def totals(self, batches: Sequence[Batch], flags: Sequence[float] = ()) -> tuple[Totals, list[float]]:

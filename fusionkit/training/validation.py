@@ -16,6 +16,7 @@ from torch import Tensor
 from fusionkit.arrays import Floats
 from fusionkit.components.weighted import ratio
 from fusionkit.data.batch import Batch
+from fusionkit.data.copying_ahead import arriving
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
@@ -82,7 +83,7 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
     kept = [_Kept(head, bool(metric.declared.reads)) for head in heads
             if metric is not None and head.declared_task.is_measured_by(metric.declared.tasks)]
     network.eval()
-    for batch in batches:
+    for batch in arriving(iter(batches), stepper.processes.device):
         if stop():
             network.train()
             return None

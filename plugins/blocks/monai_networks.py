@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from fusionkit.api import ComponentError, TensorShape
 
@@ -184,6 +185,14 @@ class SeResNet(Family):
         _at_least(name, shape, 3, "the pooling of its first layer needs two positions after a stride of 2")
 
 
+class _RangesHaveNumbers(TorchFunctionMode):
+    """Within, `torch.linspace` is on the CPU: Swin's constructor reads the numbers, which the meta device has not."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+                           ) -> Any:
+        return function(*args, **(kwargs or {}), **({"device": "cpu"} if function is torch.linspace else {}))
+
+
 class Swin(Family):
     """SwinUNETR's encoder: patches of 2, then four stages of windowed attention that halve the map.
 
@@ -201,11 +210,9 @@ class Swin(Family):
         from monai.networks.nets.swin_unetr import SwinTransformer
 
         rank = len(shape.spatial)
-        # Its constructor reads numbers of a tensor, which the meta device does not have.
-        with torch.device("cpu"):
-            network = SwinTransformer(shape.width, has.width, (has.window,) * rank, (2,) * rank, tuple(has.blocks),
-                                      tuple(has.heads), mlp_ratio=has.mlp, spatial_dims=rank, use_v2=has.v2)
-        return network.to(torch.get_default_device())
+        with _RangesHaveNumbers():
+            return SwinTransformer(shape.width, has.width, (has.window,) * rank, (2,) * rank, tuple(has.blocks),
+                                   tuple(has.heads), mlp_ratio=has.mlp, spatial_dims=rank, use_v2=has.v2)
 
     def maps(self, network: Any, x: Tensor) -> list[Tensor]:
         """The map of the patches and of each stage."""

@@ -9,6 +9,7 @@ from fusionkit_plugins.blocks.transformers_models import Values, described
 
 from fusionkit.api import ComponentError, WeightsFolder
 
+_BY_HAND = "write 'mean' and 'std' at the node, or 'normalise: none'"
 _IMAGES, _MODULES, _POOLING = "preprocessor_config.json", "modules.json", "1_Pooling/config.json"
 
 
@@ -34,16 +35,26 @@ def image_statistics(folder: WeightsFolder | None) -> tuple[list[float], list[fl
     if not folder.has(_IMAGES):
         return None
     found = folder.json(_IMAGES)
-    scale = 255.0 * (found.get("rescale_factor", 1 / 255) if found.get("do_rescale", True) else 1.0)
+    factor = found.get("rescale_factor", 1 / 255) if found.get("do_rescale", True) else 1.0
+    if not _is_number(factor) or factor <= 0:
+        raise ComponentError(f"'rescale_factor' in {folder.file(_IMAGES)} is {factor!r}, and must be a number above 0",
+                             fix=_BY_HAND)
+    scale = 255.0 * factor
     if not found.get("do_normalize", True):
-        channels = len(found.get("image_mean") or [0.0] * 3)
-        return [0.0] * channels, [1 / scale] * channels
+        return [0.0], [1 / scale]
     mean, deviation = found.get("image_mean"), found.get("image_std")
-    if not all(isinstance(part, list) and part and all(isinstance(number, int | float) for number in part)
-               for part in (mean, deviation)):
-        raise ComponentError(f"{folder.file(_IMAGES)} has no lists 'image_mean' and 'image_std'",
-                             fix="write 'mean' and 'std' at the node, or 'normalise: none'")
+    if not (_are_numbers(mean) and _are_numbers(deviation)):
+        raise ComponentError(f"{folder.file(_IMAGES)} has no lists of numbers 'image_mean' and 'image_std'",
+                             fix=_BY_HAND)
     return [number / scale for number in mean], [number / scale for number in deviation]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_number, value))
 
 
 def text_pooling(folder: WeightsFolder | None) -> tuple[str, str]:

@@ -80,6 +80,8 @@ def model_of(values: Values, offered: Mapping[str, Model]) -> Model:
     Raises: ComponentError if it is not one of `offered`.
     """
     kind = values.get("model_type")
+    if kind is not None and not isinstance(kind, str):
+        raise ComponentError(f"'model_type' is {kind!r}, and must be the name of a kind of network")
     if kind in offered:
         return offered[kind]
     names = ", ".join(sorted(offered))

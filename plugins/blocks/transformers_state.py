@@ -17,6 +17,8 @@ import torch
 from fusionkit_plugins.blocks.transformers_models import Model, Values, made
 from torch import Tensor, nn
 
+from fusionkit.api import ComponentError
+
 _HEADS = ("cls.", "lm_head.", "pooler.", "classifier.", "pre_classifier.", "qa_outputs.", "head.", "decoder.",
           "discriminator_predictions.", "generator_predictions.", "generator_lm_head.", "vocab_", "text_model.",
           "visual_projection.", "text_projection.", "logit_scale", "logit_bias", "visual.", "text.proj.")
@@ -67,7 +69,11 @@ class TransformersNetwork(nn.Module):
 
         Not by the library's own way, which adds functions to its layers that no module can be copied with.
         """
-        blocks = next(part for part in self.network.modules() if isinstance(part, nn.ModuleList) and len(part) == count)
+        blocks = next((part for part in self.network.modules() if isinstance(part, nn.ModuleList)
+                       and len(part) == count), None)
+        if blocks is None:
+            raise ComponentError(f"a {self.kind!r} of these settings has no {count} blocks",
+                                 fix="take the settings of a release, from its config.json")
         for depth in depths:
             blocks[depth].register_forward_hook(_Keep(self.kept))
         return list(blocks)

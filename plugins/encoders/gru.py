@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from fusionkit_plugins.blocks.recurrence import Recurrence, features_of_step
+from fusionkit_plugins.blocks.recurrence import Recurrence, States, features_of_step
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -41,6 +41,13 @@ class GRU(Recurrence):
         """The states of the top layer."""
         # Of the arguments behind the weights: biases, layers, dropout, training, both directions, batch first.
         return torch.gru(steps_Btc, start, weights, True, self.count, 0.0, self.training, False, True)[0]
+
+    def after(self, given_Bg: Tensor, hidden_Bg: Tensor, states: States) -> States:
+        """The state after a step."""
+        (reset, update, new), (past_reset, past_update, past_new) = given_Bg.chunk(3, 1), hidden_Bg.chunk(3, 1)
+        kept_Bw = torch.sigmoid(update + past_update)
+        new_Bw = torch.tanh(new + torch.sigmoid(reset + past_reset) * past_new)
+        return ((1 - kept_Bw) * new_Bw + kept_Bw * states[0],)
 
 
 component = Encoder("gru", GRUConfig, GRU, rule="series: B series[t] _ -> B {width} | series: B [t] _ -> B {width}",

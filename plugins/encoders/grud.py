@@ -13,7 +13,15 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.event_times import HOURS
-from fusionkit_plugins.blocks.recurrence import in_order, last_state, order_of
+from fusionkit_plugins.blocks.recurrence import (
+    States,
+    in_order,
+    last_state,
+    order_of,
+    over_steps,
+    places_of_steps,
+    so_far,
+)
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -73,13 +81,15 @@ class GRUD(nn.Module):
         states_Btw = self._states(values_Btc, observed_Btc, time_Bt1.squeeze(2))
         if self.pooled:
             return last_state(states_Btw, valid)
-        return in_order(states_Btw, torch.argsort(order_Bt, 1))
+        return in_order(states_Btw, places_of_steps(valid))
 
     def _states(self, values_Btc: Tensor, observed_Btc: Tensor, time_Bt: Tensor) -> Tensor:
         """The states of all steps; those of real steps depend on none behind them."""
         place_t1 = torch.arange(values_Btc.shape[1], device=values_Btc.device).unsqueeze(1)
-        last_Btc = place_t1.where(observed_Btc, -1).cummax(1).values
-        before_Btc = F.pad(last_Btc[:, :-1], (0, 0, 1, 0), value=-1).clamp(min=0)
+        last_Btc = so_far(place_t1.where(observed_Btc, -1))
+        # Gathered, not shifted by a slice, whose size a program for any number of steps could not know.
+        earlier_Btc = last_Btc.gather(1, (place_t1 - 1).clamp(min=0).expand_as(last_Btc))
+        before_Btc = earlier_Btc.where(place_t1 > 0, 0).clamp(min=0)
         now_Btc = time_Bt.unsqueeze(2).expand_as(values_Btc)
         delta_Btc = (now_Btc - now_Btc.gather(1, before_Btc)) / self.unit
         held_Btc = values_Btc.gather(1, last_Btc.clamp(min=0)).where(last_Btc >= 0, 0.0)
@@ -87,15 +97,16 @@ class GRUD(nn.Module):
         read_Btc = values_Btc.where(observed_Btc, fade_Btc * held_Btc)
         forget_Btw = torch.exp(-F.relu(self.forget(delta_Btc)))
         given_Btw3 = self.value(read_Btc) + self.missing(observed_Btc.to(values_Btc.dtype))
-        state_Bw = given_Btw3.new_zeros(values_Btc.shape[0], self.width)
-        states = []
-        for given, forget in zip(given_Btw3.unbind(1), forget_Btw.unbind(1), strict=True):
-            state_Bw = forget * state_Bw
-            gates, new = given.split([2 * self.width, self.width], 1)
-            update, reset = torch.sigmoid(gates + self.gates(state_Bw)).chunk(2, 1)
-            state_Bw = (1 - update) * state_Bw + update * torch.tanh(new + self.new(reset * state_Bw))
-            states.append(state_Bw)
-        return torch.stack(states, 1)
+        start_Bw = given_Btw3.new_zeros(values_Btc.shape[0], self.width)
+        return over_steps(self._after, (start_Bw,), (given_Btw3, forget_Btw))
+
+    def _after(self, states: States, given: States) -> States:
+        """The state after a step."""
+        given_Bw3, forget_Bw = given
+        state_Bw = forget_Bw * states[0]
+        gates, new = given_Bw3.split([2 * self.width, self.width], 1)
+        update, reset = torch.sigmoid(gates + self.gates(state_Bw)).chunk(2, 1)
+        return ((1 - update) * state_Bw + update * torch.tanh(new + self.new(reset * state_Bw)),)
 
 
 def shape(config: GRUDConfig, inputs: Sequence[TensorShape]) -> Shape:

@@ -183,6 +183,8 @@ def _check_image(kind: str, about: Any, shape: TensorShape, interpolate: bool) -
 
 
 def _patch(about: Any) -> tuple[int, ...]:
+    if about.model_type == "dinov3_convnext":  # its first layer has a stride of 4, which its settings do not name
+        return (4, 4)
     if hasattr(about, "patch_size"):
         return _pair(about.patch_size)
     return (1, 1)  # a ResNet pads

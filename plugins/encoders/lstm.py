@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from fusionkit_plugins.blocks.recurrence import Recurrence, features_of_step
+from fusionkit_plugins.blocks.recurrence import Recurrence, States, features_of_step
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -34,6 +34,8 @@ class LSTM(Recurrence):
     front in their order. Missing rows are skipped. Costs 4 w (c + w + 2) a layer.
     """
 
+    kept = 2
+
     def __init__(self, config: LSTMConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__(nn.LSTM(features_of_step(inputs[0]), config.width, config.layers, batch_first=True))
 
@@ -41,6 +43,12 @@ class LSTM(Recurrence):
         """The states of the top layer."""
         # Of the arguments behind the weights: biases, layers, dropout, training, both directions, batch first.
         return torch.lstm(steps_Btc, (start, start), weights, True, self.count, 0.0, self.training, False, True)[0]
+
+    def after(self, given_Bg: Tensor, hidden_Bg: Tensor, states: States) -> States:
+        """State and memory after a step."""
+        take, keep, new, show = (given_Bg + hidden_Bg).chunk(4, 1)
+        memory_Bw = torch.sigmoid(keep) * states[1] + torch.sigmoid(take) * torch.tanh(new)
+        return torch.sigmoid(show) * torch.tanh(memory_Bw), memory_Bw
 
 
 component = Encoder("lstm", LSTMConfig, LSTM, rule="series: B series[t] _ -> B {width} | series: B [t] _ -> B {width}",

@@ -63,6 +63,11 @@ class TimmConfig(Config):
                                                           "in some models in every block.")
     drop_path_rate: DropPathRate = 0.0
 
+    @property
+    def name(self) -> str:
+        """What messages call the network: its name, or its folder."""
+        return self.model if self.folder is None else self.folder.name
+
     @model_validator(mode="after")
     def _taps_are_used(self) -> Self:
         if self.taps is not None and self.features != "taps":
@@ -120,7 +125,7 @@ class Timm(nn.Module):
         self.network = _create(config, inputs[0])
         _check_patches(self.network, config, inputs[0])
         whole = frozenset(self.network.state_dict())
-        check_pool(self.network, config.pool, config.model)
+        check_pool(self.network, config.pool, config.name)
         self.depths = _prune(self.network, config)
         about = self.network.pretrained_cfg if config.folder is None else _statistics(config)
         mean, deviation = channel_statistics(about, config.normalise, inputs[0].width)
@@ -199,7 +204,7 @@ def _check_patches(network: Any, config: TimmConfig, shape: TensorShape) -> None
     pairs = list(zip(shape.spatial, embedding.patch_size, strict=True))
     # Of a size that it was built for, too, its first convolution leaves out the edge.
     if any(size % side for size, side in pairs):
-        raise ComponentError(f"{config.model!r} cannot divide an image of {_sizes(shape)} into patches of "
+        raise ComponentError(f"{config.name!r} cannot divide an image of {_sizes(shape)} into patches of "
                              f"{' x '.join(str(side) for _, side in pairs)}",
                              fix="resample or crop the image to a multiple of the patch, or choose another model")
 
@@ -261,13 +266,13 @@ def _prune(network: Any, config: TimmConfig) -> list[int] | None:
     if config.features == "pooled":
         return None
     if not hasattr(network, "forward_intermediates"):
-        raise ComponentError(f"timm's {config.model!r} gives no maps", fix="use 'features: pooled'")
+        raise ComponentError(f"timm's {config.name!r} gives no maps", fix="use 'features: pooled'")
     as_map = config.features == "map"
     try:
         depths = network.prune_intermediate_layers([-1] if as_map else config.taps, prune_norm=not as_map)
     except (AssertionError, IndexError) as error:
         count = len(network.feature_info)
-        raise ComponentError(f"'taps' is {config.taps}, but {config.model!r} has the depths 0 to {count - 1}",
+        raise ComponentError(f"'taps' is {config.taps}, but {config.name!r} has the depths 0 to {count - 1}",
                              fix="choose depths in that range") from error
     return list(depths)
 

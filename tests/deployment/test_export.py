@@ -2,6 +2,7 @@
 
 import ast
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -115,13 +116,83 @@ def test_a_folder_of_something_else_is_kept(sampled):
     assert caught.value.diagnostics[0].code == "not-empty"
 
 
-@pytest.mark.parametrize("change", [{"networks": ["../network.pt2"]}, {"heads": []}, {"fusionkit-exported": 2}])
+@pytest.mark.parametrize("change", [{"networks": ["../network.pt2"]}, {"heads": []}, {"fusionkit-exported": 2},
+                                    {"networks": []}, {"folds": ["fold-0"]}, {"beside": ["../data.yaml"]}])
 def test_a_changed_record_is_refused(sampled, tmp_path, change):
     record = json.loads((sampled / "exported" / EXPORTED).read_text())
     (tmp_path / EXPORTED).write_text(json.dumps(record | change))
     with pytest.raises(GraphError) as caught:
         fusionkit.predict(tmp_path, sampled / "data.yaml", quiet=True)
     assert caught.value.diagnostics[0].code == "unreadable-export"
+
+
+def test_an_export_replaces_the_files_of_an_earlier_one_and_no_others(sampled, tmp_path):
+    """A calibration of before would silently be applied to the results of a network that has none."""
+    shutil.copytree(sampled / "exported", tmp_path / "exported")
+    shutil.copytree(sampled / "run", tmp_path / "run")
+    (tmp_path / "run" / "calibration.json").unlink()
+    (tmp_path / "exported" / "predictions.csv").write_text("mine")
+    fusionkit.export(tmp_path / "run", tmp_path / "exported", format="torch", quiet=True)
+    assert {path.name for path in (tmp_path / "exported").iterdir()} == {
+        "network.pt2", "exported.json", "data.yaml", "preprocessing.json", "predictions.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"exported", "run"}
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory):
+    """A run of two folds on pictures and a table, of an ensemble of two networks, and its export with views."""
+    folder = tmp_path_factory.mktemp("folds")
+    rng = np.random.default_rng(5)
+    rows = [{"id": f"c{case}", "a": f"{rng.normal(case % 2):.3f}", "b": f"{rng.normal(case % 3):.3f}",
+             "result": ("no", "yes")[case % 2]} for case in range(12)]
+    small_study.write_files(folder, rows, VIEWED, small_study.description(
+        {"scan": '{read: numpy, path: "{id}.npy"}', "lab": "{read: columns, numeric: [a, b]}"}, {"result": "result"}
+        ).replace("split: {column: split}", "split: {folds: 2}"))
+    for row in rows:
+        np.save(folder / f"{row['id']}.npy", rng.normal(size=(1, 7, 11)).astype(np.float32))
+    small_study.train(folder)
+    return folder
+
+
+VIEWED = """\
+fusionkit: 1
+name: viewed
+inputs: {scan: {image: [1, 7, 11]}, lab: {vector: [2]}}
+nodes:
+  seen: {use: encoder.flatten, from: scan}
+  told: {use: encoder.mlp, from: lab, with: {width: 3, hidden: []}}
+  both: {use: fusion.concat, from: [seen, told]}
+  result: {use: head.classify, from: both, with: {classes: [no, yes]}}
+uncertainty: {use: uncertainty.deep_ensemble, with: {members: 2}}
+training: {epochs: 1, batch_size: 5, device: cpu, hold_out: 0, learning_rate: 0.1}
+"""
+
+
+def test_folds_ensembles_and_views_give_what_predict_gives(folds):
+    """The mean over folds of the mean over views of the mean over networks."""
+    made = fusionkit.export(folds / "run", folds / "exported", format="torch", tta="rotate,lr", quiet=True)
+    assert made.record.folds == ("fold-0", "fold-1") and made.record.networks == ()
+    assert made.record.parity.values["result"] <= 1e-5 and made.record.tta == ("rotate", "lr")
+    wanted = fusionkit.predict(folds / "run", folds / "data.yaml", tta="rotate,lr", quiet=True)
+    found = fusionkit.predict(folds / "exported", folds / "data.yaml", quiet=True)
+    plain = fusionkit.predict(folds / "run", folds / "data.yaml", quiet=True)
+    assert found.results["result"].values == pytest.approx(wanted.results["result"].values, abs=1e-5)
+    assert abs(plain.results["result"].values - wanted.results["result"].values).max() > 1e-3
+    assert found.results["result"].measures["view_spread"] == pytest.approx(
+        wanted.results["result"].measures["view_spread"], abs=1e-5)
+    assert found.trained_on == wanted.trained_on and len(found.trained_on) == 12
+    with pytest.raises(UserError, match="not-exported"):
+        fusionkit.predict(folds / "exported", folds / "data.yaml", quiet=True, tta="rotate")
+
+
+@pytest.mark.slow
+def test_one_fold_can_be_exported_alone(folds):
+    made = fusionkit.export(folds / "run", folds / "alone", format="torch", fold=1, quiet=True)
+    assert made.record.networks == ("network.pt2", "network-1.pt2") and made.record.folds == ()
+    wanted = fusionkit.predict(folds / "run", folds / "data.yaml", fold=1, quiet=True)
+    found = fusionkit.predict(folds / "alone", folds / "data.yaml", quiet=True)
+    assert found.results["result"].values == pytest.approx(wanted.results["result"].values, abs=1e-5)
+    assert found.trained_on == wanted.trained_on
 
 
 def test_tokens_are_padded_and_masked():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from odd_components import registry
 
 from fusionkit.drawing.folding import Fold, folded
 from fusionkit.drawing.labels import Labels
-from fusionkit.drawing.sketch_labels import labels_of_sketch, sketch_svg
+from fusionkit.drawing.sketch_labels import folded_svg, labels_of_sketch
 from fusionkit.network.measure import witness
 from fusionkit.planning.sketch import sketch
 from fusionkit.syntax.reader import read
@@ -55,6 +56,14 @@ def test_what_is_open_wrong_or_read_twice_stays():
 def test_a_drawing_says_what_is_inside_and_wires_of_a_bundle_are_one():
     text = TEXT.replace("both: {use: fusion.concat, from: [c, e]}", "all: {use: encoder.mlp, from: [c, e], each: true, "
                         "with: {width: 7}}\n  both: {use: fusion.concat, from: all}")
-    svg = sketch_svg(sketch(read(text), REGISTRY, witness), 1600, 950, fold=Fold(True))
-    assert 'data-inside="a b c"' in svg and ">2 x B 7<" in svg
-    assert "data-inside" not in sketch_svg(sketch(read(text), REGISTRY, witness), 1600, 950, fold=Fold(False))
+    made = sketch(read(text), REGISTRY, witness)
+    svg = folded_svg(made, 1600, 950, Fold(True))
+    assert svg is not None and 'data-inside="a b c"' in svg and ">2 x B 7<" in svg
+    assert "data-inside" not in (folded_svg(made, 1600, 950, Fold()) or "")
+
+
+def test_a_very_large_drawing_is_made_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+    made = sketch(read(TEXT), REGISTRY, witness)
+    monkeypatch.setattr("fusionkit.drawing.sketch_labels.MOST_BOXES", 8)
+    assert folded_svg(made, 1600, 950, Fold()) is None
+    assert folded_svg(made, 1600, 950, Fold(True)) and folded_svg(made, 1600, 950, Fold(large=True))

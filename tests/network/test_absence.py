@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from networks import SIMPLE, assert_same, build, good, inputs_of, rows
 from torch import Tensor, nn
 
+from fusionkit.layers import masking
+from fusionkit.network import absence
 from fusionkit.network.absence import Absence, evaluate
 from fusionkit.network.model import FusionModel
 from fusionkit.shapes.presence import Maybe, Presence, all_of, any_of
@@ -189,3 +192,31 @@ def test_what_a_component_is_told(semantics: str):
 def test_what_is_there_after_a_call(semantics: str, columns: list[Tensor | None], left: list[int] | None):
     mask = Absence(semantics).output_mask(columns)  # type: ignore[arg-type]  # one of Absent
     assert mask is None if left is None else mask is not None and mask.tolist() == [bool(bit) for bit in left]
+
+
+@pytest.mark.parametrize("name", ["two_streams", "all_optional", "with_losses"])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_network_whose_inputs_are_all_there_gives_what_masks_would_to_the_bit(
+        name: str, training: bool, monkeypatch: pytest.MonkeyPatch):
+    model = good(name).train(training)
+    x = inputs_of(model, 7)
+    present = {value.name: torch.ones(7, dtype=torch.bool) for value in model.plan.inputs if value.present is not None}
+    found, weights = [], []
+    for short in (True, False):
+        if not short:
+            for module in (absence, masking):
+                monkeypatch.setattr(module, "is_whole", lambda mask: False)
+        state = copy.deepcopy(model)
+        found.append(gradients(state, x, present))
+        weights.append({key: value.clone() for key, value in state.state_dict().items()})
+    assert present and found[0].keys() == found[1].keys()
+    for first, second in (found, weights):
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_weights_for_what_is_absent_have_a_gradient_when_nothing_is():
+    model = build(SIMPLE.replace("  fused:", "  known: {use: encoder.placeholder, from: table}\n  fused:").replace(
+        "[lungs, table]", "[lungs, known]"))
+    x = inputs_of(model)
+    found = gradients(model, x, {"ehr": rows(1, 1, 1, 1, 1)})
+    assert any(key.startswith("known.") and not value.any() for key, value in found.items())

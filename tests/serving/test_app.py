@@ -156,11 +156,28 @@ def test_refusals_have_code_message_why_and_fix_and_no_path(study, client):
 @pytest.mark.parametrize(("sent", "wanted"), [
     ({"files": said("[1]")}, "bad-request"), ({"files": said("{")}, "bad-request"),
     ({"files": said('{"a": [1]}')}, "bad-request"), ({"json": {"a": 1}}, "bad-request"),
-    ({"files": said('{"aa": 1}')}, "unknown-cell"),
+    ({"files": said('{"aa": 1}')}, "unknown-cell"), ({"files": said('{"a": 1, "a": 2, "b": 1}')}, "bad-request"),
+    ({"files": said('{"a": NaN, "b": 1}')}, "bad-request"),
+    ({"files": said('{"a": "\\ud800", "b": 1}')}, "bad-request"),
+    ({"files": {"cells": (None, b'{"a": "\xff", "b": 1}')}}, "bad-request"),
     ({"files": {**said('{"a": 1, "b": 2}'), "ct": b"x"}}, "bad-request")])
 def test_a_request_that_cannot_be_understood_is_refused(client, sent, wanted):
     response = client.post("/predict", **sent)
     assert response.status_code == 400 and code(response) == wanted
+
+
+def test_a_request_that_is_cut_off_is_refused(study, client, caplog):
+    """An optional input whose part is not complete would else count as absent."""
+    whole = (b'--x\r\nContent-Disposition: form-data; name="cells"\r\n\r\n{"a": 1, "b": 2}\r\n--x\r\n'
+             b'Content-Disposition: form-data; name="scan"; filename="s.npy"\r\n\r\n' + (study / "c1.npy").read_bytes()
+             + b"\r\n--x--\r\n")
+    sent = {"headers": {"content-type": "multipart/form-data; boundary=x"}}
+    assert client.post("/predict", content=whole, **sent).json()["absent"] == ["more"]
+    for end in (-40, -6):
+        response = client.post("/predict", content=whole[:end], **sent)
+        assert response.status_code == 400 and code(response) == "bad-request"
+    assert client.post("/predict", content=b"--y" + whole, **sent).status_code == 400
+    assert not caplog.records
 
 
 def test_pages_and_names(client):
@@ -182,7 +199,7 @@ def packed(**files):
 
 
 def test_samples_of_a_case_are_those_of_predict_and_no_file_stays(study, tmp_path, monkeypatch):
-    monkeypatch.setattr("fusionkit.serving.case._MEMORY", tmp_path)
+    monkeypatch.setattr("fusionkit.serving.private._MEMORY", tmp_path)
     row, content = read_table(study / "cases.csv")[1], (study / "c1.npy").read_bytes()
     own = cells(row)
     with TestClient(application(study / "run", quiet=True, device="cpu")) as client:
@@ -262,7 +279,7 @@ def test_a_token_is_asked_for_and_needed_elsewhere(study, tmp_path):
     row = cells(read_table(study / "cases.csv")[0])
     with TestClient(app) as client:
         assert client.get("/health").status_code == 200
-        for headers in ({}, {"authorization": "Bearer wrong"}):
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {'t' * 20}"}):
             assert client.post("/predict", files=row, headers=headers).status_code == 401
             assert client.get("/metrics", headers=headers).status_code == 401
         assert client.post("/predict", files=row, headers={"authorization": f"Bearer {'t' * 20}"}).status_code == 200

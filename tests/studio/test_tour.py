@@ -187,6 +187,10 @@ def walk(page: Page, folder: Path) -> None:
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("graph.yaml is saved")).to_be_visible()
     assert (folder / "graph.yaml").read_text() == TEXT.replace("both", "joined")
+    (folder / "graph.yaml").write_text("fusionkit: 1\nname: other\n")
+    page.evaluate("dispatchEvent(new Event('focus'))")  # as one comes back from another program
+    expect(page.get_by_text("this is its text")).to_be_visible()
+    assert area.input_value() == "fusionkit: 1\nname: other\n"
     (folder / "graph.yaml").write_text("fusionkit: 1\n")
     area.fill(TEXT)
     page.get_by_role("button", name="Save").click()

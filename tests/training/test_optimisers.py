@@ -23,7 +23,7 @@ from fusionkit.errors import GraphError, UserError
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
 from fusionkit.testing.checks.optimisers import optimiser as check
-from fusionkit.training import loop
+from fusionkit.training import library_optimisers, loop
 from fusionkit.training.library_optimisers import find, names
 from fusionkit.training.loop import fit
 from fusionkit.training.optimiser import make_optimiser
@@ -185,3 +185,22 @@ def test_the_commands_know_them(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert {"optimiser.adamw", "optimiser.lion", "optimiser.timm_adamw"} <= set(listed)
     assert main(["plugins", "new", "lion", "--kind", "optimiser", "-o", str(tmp_path / "lion")]) == 2
     assert "optimiser.lion is provided by timm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tree", ["{optimiser: adamw}", "{optimiser: 'adam{amsgrad: true}'}", "{optimiser: sgd}",
+                                  "{optimiser: 'sgd{nesterov: true}'}"])
+def test_few_weights_are_changed_together_to_the_bits_of_one_after_the_other(
+        tree: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for most in (0, 10**6):
+        monkeypatch.setattr(library_optimisers, "_FEW", most)
+        torch.manual_seed(3)
+        made = network()
+        optimiser = make_optimiser(made, settings(tree, weight_decay=0.1))
+        assert optimiser.defaults["foreach"] is (True if most else None)
+        for _ in range(5):
+            for weight in made.parameters():
+                weight.grad = torch.randn_like(weight)
+            optimiser.step()
+        found.append([weight.detach().clone() for weight in made.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))

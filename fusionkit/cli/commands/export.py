@@ -16,7 +16,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the folder to write")
     parser.add_argument("--format", choices=["onnx", "torch"], default="onnx",
                         help="onnx, run by onnxruntime (default), or torch, a program of torch.export")
-    parser.add_argument("--fold", type=int, metavar="K", help="the fold of a cross-validation run, counted from 0")
+    parser.add_argument("--fold", type=int, metavar="K",
+                        help="one fold of a cross-validation run, counted from 0 (default: all, whose results are "
+                             "averaged)")
+    parser.add_argument("--tta", nargs="?", const="rotate", metavar="VIEWS",
+                        help="see each case in its views too and take the mean: of rotate (the default), lr, ap, si, "
+                             "with commas between; PyTorch makes them")
     add_data_root_option(parser)
     add_plugin_option(parser)
 

@@ -25,6 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--waiting", type=int, default=64, metavar="N",
                         help="the most cases that wait or run; more are answered with 503")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="the most that one request may take")
+    parser.add_argument("--workers", type=int, default=1, metavar="N",
+                        help="answer by N processes, each with the network and limits of its own; one that dies is "
+                             "replaced (default 1)")
     parser.add_argument("--samples", type=int, help="random passes of the uncertainty method")
     add_running_options(parser)
 

@@ -59,16 +59,16 @@ def applied() -> Iterator[None]:
 def save(figure: Figure, stem: Path, kinds: Sequence[str] = (".png", ".svg")) -> list[Path]:
     """The figure as `stem`.png and `stem`.svg, each written to a temporary file and then renamed."""
     _without_control_characters(figure)
-    # Each save would compute the layout again, which takes longer than drawing.
+    # Each save would compute layout and margins again, which takes longer than drawing.
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
+    margins = figure.get_tightbbox().padded(0.12)
     written = []
     unstamped = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
     for suffix in kinds:
         target = stem.with_name(stem.name + suffix)
         with replacing(target) as aside:
-            figure.savefig(aside, format=suffix[1:], dpi=160, metadata=unstamped[suffix], bbox_inches="tight",
-                           pad_inches=0.12)
+            figure.savefig(aside, format=suffix[1:], dpi=160, metadata=unstamped[suffix], bbox_inches=margins)
         written.append(target)
     return written
 

@@ -15,7 +15,7 @@ export async function graphPage(main, about, path, begun) {
   const files = await get("files");
   if (!path && !begun && !files.length) { location.replace("#/begin"); return () => {}; }
   if (!path && !begun) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
-  const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null, fold: null, open: [] };
+  const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null, fold: null, open: [], large: false };
   const editor = makeEditor(changed, (line) => cursor(line));
   const drawing = makeDrawing((name) => { choose(name); if (state.lines[name]) editor.goTo(state.lines[name], 3); },
     { ondrop: add, onopen: (names) => { state.open.push(...names); changed(editor.text); } });
@@ -27,6 +27,7 @@ export async function graphPage(main, about, path, begun) {
     files.some((file) => file.path === path) ? null : h("option", { value: state.path, selected: true }, state.path || "new graph"));
   const published = h("select", { "aria-label": "Start from a published graph", onchange: () => begin(published.value) },
     h("option", { value: "" }, "published graphs…"));
+  const large = h("button", { class: "large", hidden: true, onclick: () => { state.large = true; changed(editor.text); } }, "Draw this large graph, which may take seconds after each change");
   const panes = h("div", { class: "panes" }, palette.element, editor.element, drawing.element);
   const parts = h("button", { onclick: () => showParts(panes.classList.contains("parts") ? "" : "1", true) }, "Components");
   const fold = h("button", { title: "chains of three or more nodes as one box; by itself above 40 nodes", onclick: () => {
@@ -45,7 +46,7 @@ export async function graphPage(main, about, path, begun) {
         h("button", { onclick: () => drawing.zoom(0) }, "Fit"), fold, h("button", { onclick: picture }, "SVG"), other),
       h("button", { title: "finds components that were installed or changed since", onclick: reload }, "Reload plugins"),
       h("button", { onclick: train }, "Train…")),
-    note, panes, tools, findings);
+    note, large, panes, tools, findings);
   drawTools();
   showParts(localStorage.getItem("parts") ?? (innerWidth >= 1500 ? "1" : ""));
   get("published").then((found) => published.append(...found.names.map((name) => h("option", { value: name }, name)))).catch(() => {});
@@ -57,6 +58,7 @@ export async function graphPage(main, about, path, begun) {
     changed(editor.text);
   });
   sized.observe(drawing.element);
+  addEventListener("focus", look);
   await open();
 
   async function open() {
@@ -113,12 +115,13 @@ export async function graphPage(main, about, path, begun) {
     main.classList.remove("data");
     if (about.worker !== "ready") outline(number, text);
     try {
-      const found = await post("check", { text, path: state.path, costs, fold: state.fold, open: state.open, ...drawing.size });
+      const found = await post("check", { text, path: state.path, costs, fold: state.fold, open: state.open, large: state.large, ...drawing.size });
       if (number !== state.newest || found.dropped) return;
       about.worker = "ready";
       fold.setAttribute("aria-pressed", state.fold ?? Object.keys(found.lines).length > 40);
       state.lines = found.lines;
       drawing.show(found.svg);
+      large.hidden = !found.large;
       drawing.choose(state.node);
       editor.mark(found.diagnostics);
       list(found.diagnostics);
@@ -233,11 +236,26 @@ export async function graphPage(main, about, path, begun) {
       tell(`${name} is saved`);
     } catch (error) {
       if (error.status !== 409) { tell(error.message); return; }
-      const file = await get("file", { path: name }).catch(() => ({ base: null, text: "" }));
-      tell("The file was changed by another program. ",
-        h("button", { onclick: () => { Object.assign(state, { base: file.base, saved: file.text }); editor.text = file.text; changed(file.text); tell("this is the file's text"); } }, "Reload it"), " ",
-        h("button", { onclick: () => { state.base = file.base; save(); } }, "Keep mine"));
+      differs(await get("file", { path: name }).catch(() => ({ base: null, text: "" })));
     }
+  }
+  function differs(file) {
+    tell("The file was changed by another program. ", h("button", { onclick: () => take(file, "this is the file's text") }, "Reload it"), " ",
+      h("button", { onclick: () => { state.base = file.base; save(); } }, "Keep mine"));
+  }
+  function take(file, told) {
+    Object.assign(state, { base: file.base, saved: file.text });
+    editor.text = file.text;
+    changed(file.text);
+    tell(told);
+  }
+  // Who comes back from another program may have changed the file there.
+  async function look() {
+    if (document.hidden || state.base === null) return;
+    const number = state.newest, file = await get("file", { path: state.path }).catch(() => null);
+    if (!file || file.base === state.base || number !== state.newest) return;
+    if (editor.text === state.saved) take(file, "The file was changed by another program; this is its text.");
+    else if (file.text !== editor.text) differs(file);
   }
 
   // What is trained is the file, so what is not saved is told.
@@ -248,7 +266,7 @@ export async function graphPage(main, about, path, begun) {
   }
   function download() { offer(editor.text, (state.path || "graph.yaml").split("/").pop(), "text/yaml"); }
   async function picture() {
-    const found = await post("check", { text: editor.text, costs: true, wide: 1600, high: 950 });
+    const found = await post("check", { text: editor.text, costs: true, fold: false, large: true, wide: 1600, high: 950 });
     if (found.svg) offer(found.svg, `${(state.path || "graph").split("/").pop().replace(/\.ya?ml$/, "")}.svg`, "image/svg+xml");
   }
   function offer(text, name, type) {
@@ -257,5 +275,5 @@ export async function graphPage(main, about, path, begun) {
     setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
   function tell(...parts) { note.replaceChildren(h("div", { class: "note" }, ...parts)); }
-  return () => { sized.disconnect(); clearTimeout(state.timer); clearTimeout(state.later); state.newest++; };
+  return () => { removeEventListener("focus", look); sized.disconnect(); clearTimeout(state.timer); clearTimeout(state.later); state.newest++; };
 }

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fusionkit_plugins.blocks.transformers_folder import image_statistics
 from fusionkit_plugins.encoders.each_slice import EachSlice, EachSliceConfig
 from fusionkit_plugins.encoders.hf_vision import HfVision, HfVisionConfig, component
 from recorded import GOLDEN as RECORDED
 from torch import Tensor
 
-from fusionkit.api import ComponentError, Image, Volume
+from fusionkit.api import ComponentError, Image, Volume, WeightsFolder
 from fusionkit.components.inner import Inner
 from fusionkit.conversion.verification.case import Fixture
 from fusionkit.conversion.verification.reading import read_fixture
+from fusionkit.errors import GraphError
 
 GOLDEN = RECORDED / "encoders"
 SMALL = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20}
@@ -199,6 +201,11 @@ def test_what_cannot_be_is_refused_with_the_reason() -> None:
     assert "never run" in str(code) and "auto_map" in str(code.why)
     assert "encoder.hf_text" in str(refusal({"config": {"model_type": "bert"}}))
     assert "quantised" in str(refusal({"config": {"model_type": "vit", "quantization_config": {"bits": 4}}}))
+    assert "must be the name of a kind" in str(refusal({"config": {"model_type": ["vit"]}}))
+    assert "has no -1 blocks" in str(
+        refusal({"config": {"model_type": "vit", **KINDS["vit"], "num_hidden_layers": -1}}))
+    next_ = {"config": {"model_type": "dinov3_convnext", "hidden_sizes": [6, 8], "depths": [1, 1]}}
+    assert "37 x 32 does not divide into patches of 4 x 4" in str(refusal(next_, (3, 37, 32)))
     assert "16,777,216" in str(refusal({"config": {"model_type": "vit", "hidden_size": 1 << 40}}).fix)
 
 
@@ -215,3 +222,22 @@ def test_a_grey_image_is_three_equal_channels_and_statistics_are_those_of_the_op
         3, 1, 1)
     with torch.no_grad():
         assert torch.equal(grey(image), colour(repeated)) and torch.equal(grey(image), plain(standard))
+
+
+@pytest.mark.parametrize(("said", "message"), [
+    ('{"image_mean": ["a", 0, 0], "image_std": [1, 1, 1]}', "no lists of numbers 'image_mean' and 'image_std'"),
+    ('{"image_mean": [true, 0, 0], "image_std": [1, 1, 1]}', "no lists of numbers 'image_mean' and 'image_std'"),
+    ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "rescale_factor": "x"}', "'rescale_factor' in .* is 'x'"),
+    ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "rescale_factor": 0}', "must be a number above 0"),
+    ('{"image_mean": [NaN, 0, 0], "image_std": [1, 1, 1]}', "it has NaN in place of a number"),
+])
+def test_statistics_that_are_no_numbers_are_refused(said: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(said)
+    with pytest.raises((ComponentError, GraphError), match=message):
+        image_statistics(WeightsFolder.at(tmp_path))
+
+
+def test_images_that_are_not_normalised_are_scaled_alone(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"do_normalize": false, "image_mean": 0.5, "rescale_factor": 0.00784313725490196}')
+    assert image_statistics(WeightsFolder.at(tmp_path)) == ([0.0], pytest.approx([0.5]))

@@ -18,7 +18,7 @@ import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.components.config import ComponentError
 from fusionkit.conversion.verification.state_form import filled
-from fusionkit.errors import GraphError
+from fusionkit.errors import DataError, GraphError
 from fusionkit.network.folder import load
 from fusionkit.planning.weights_used import weights_used
 from fusionkit.pretrained.folder import WeightsFolder
@@ -187,7 +187,8 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
 
 def test_a_wrong_checksum_is_found_before_the_file_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = folder_of(tmp_path / "uni", recipe=f"weights: {{sha256: {'0' * 64}}}")
-    monkeypatch.setattr("fusionkit.pretrained.tensor_files.load_file", lambda _: pytest.fail("it was opened"))
+    for opener in ("load_file", "safe_open"):
+        monkeypatch.setattr(f"fusionkit.pretrained.tensor_files.{opener}", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(GraphError, match="wrong-weights") as caught:
         fusionkit.check(graph(tmp_path))
     assert hashlib.sha256((place / "model.safetensors").read_bytes()).hexdigest() in str(caught.value)
@@ -252,12 +253,22 @@ def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> 
         fusionkit.build(graph(tmp_path / "graphs"))
 
 
+def test_another_pooling_than_the_recipe_has_is_told_without_data(tmp_path: Path) -> None:
+    folder_of(tmp_path / "uni", recipe="network: {use: encoder.timm, with: {pool: cls}}")
+    (told,) = fusionkit.check(graph(tmp_path)).warnings
+    assert told.code == "recipe-differs" and "'pool' of node 'seen' is model; the recipe of its weights says cls" in (
+        told.render())
+    with pytest.raises(DataError, match="recipe-differs"):
+        fusionkit.check(graph(tmp_path), strict=True)
+    assert not fusionkit.check(graph(tmp_path, pool="cls")).warnings
+
+
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_a_size_that_patches_do_not_divide_is_refused(tmp_path: Path, dynamic: bool) -> None:
     """The network would leave out the edge without a word."""
     place = folder_of(tmp_path, {"dynamic_img_size": dynamic})
     make(place, size=35)
-    with pytest.raises(ComponentError, match="cannot divide an image of 3 x 31 x 31 into patches of 7 x 7"):
+    with pytest.raises(ComponentError, match=r"/.+cannot divide an image of 3 x 31 x 31 into patches of 7 x 7"):
         make(place, size=31)
 
 
