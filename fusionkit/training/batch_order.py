@@ -190,7 +190,7 @@ def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: boo
                       generator=torch.Generator().manual_seed(batches.seed))
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

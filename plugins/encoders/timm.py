@@ -220,8 +220,10 @@ def check_name(model: str) -> None:
                              fix=f"did you mean {' or '.join(map(repr, near))}?" if near else
                                  "download its files and write 'model: local, folder: FOLDER'" if "/" in model else
                                  "timm.list_models() gives the names")
+    if model == architecture:
+        return
     tagged = timm.list_models(f"{architecture}.*", pretrained=True)
-    if model != architecture and model not in tagged:
+    if model not in tagged:
         raise ComponentError(f"timm {timm.__version__} has no weights {model!r}",
                              fix=f"choose one of {', '.join(tagged)}" if tagged else f"write {architecture!r}")
 
