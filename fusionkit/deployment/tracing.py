@@ -71,10 +71,13 @@ def inputs_of(model: FusionModel, cells: set[str]) -> list[ExportedInput]:
 
 
 def heads_of(networks: Sequence[DecodedNetwork], given: Mapping[str, Tensor]) -> list[ExportedHead]:
-    """The heads of networks of one graph, as one of them answers some cases."""
+    """The heads of networks of one graph, as one of them answers some cases, the first of which lacks what it may."""
     first = networks[0]
+    # Where the CPU knows that everything is there, a network drops its masks, which a program keeps.
+    lacking = {name: value.index_fill(0, torch.tensor([0]), False) if name.endswith(MASK) else value
+               for name, value in given.items()}
     with torch.inference_mode():
-        found = first.named(given)
+        found = first.named(lacking)
     heads = []
     for place, head in enumerate(first.model.plan.heads):
         parts = found[head.name]
