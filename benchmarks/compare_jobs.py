@@ -6,7 +6,9 @@ A comparison of four fusions over two encoders of images runs by the command tha
 once in `--jobs`, each with one CPU thread, in alternating order. With `--frozen` the encoders are frozen, so that all
 networks of a fold are trained in lockstep and share their features. Printed are the ratios of wall-clock seconds of the
 whole command, start-up and report included: median and range of the rounds, and the load of the machine at the start
-of each. Every file of weights is compared to the bit. Data are random: what is measured is time.
+of each. The processor time of all processes of a command is printed too, which depends less on what else runs: what the
+jobs take more than one process is what is repeated. Every file of weights is compared to the bit. Data are random: what
+is measured is time.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -59,15 +62,21 @@ def write_study(folder: Path, cases: int, epochs: int, frozen: bool) -> None:
     (folder / "graph.yaml").write_text(GRAPH.format(epochs=epochs, frozen=", freeze: true" if frozen else ""))
 
 
-def compared(study: Path, output: str, folds: int, jobs: int) -> float:
-    """The seconds of one comparison by the command line."""
+def compared(study: Path, output: str, folds: int, jobs: int) -> tuple[float, float]:
+    """The seconds of one comparison by the command line, and its processor time."""
     command = [sys.executable, "-m", "fusionkit", "compare", "graph.yaml", "data.yaml", "--node", "fused", "--with",
                "fusion.sum,fusion.gmu{width: 32},fusion.product", "--folds", str(folds), "--no-baselines", "--jobs",
                str(jobs), "-o", output]
-    began = time.perf_counter()
+    before, began = _processor_seconds(), time.perf_counter()
     subprocess.run(command, cwd=study, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                    env={**os.environ, "OMP_NUM_THREADS": "1"})
-    return time.perf_counter() - began
+    return time.perf_counter() - began, _processor_seconds() - before
+
+
+def _processor_seconds() -> float:
+    """The processor time of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def check_same(one: Path, other: Path) -> int:
@@ -91,14 +100,15 @@ def main() -> None:
         write_study(study, args.cases, args.epochs, args.frozen)
         for number in range(args.rounds):
             load = os.getloadavg()[0]
-            seconds = {}
+            seconds, computing = {}, {}
             for jobs in ((1, args.jobs), (args.jobs, 1))[number % 2]:
-                seconds[jobs] = compared(study, f"{jobs}-{number}", args.folds, jobs)
+                seconds[jobs], computing[jobs] = compared(study, f"{jobs}-{number}", args.folds, jobs)
             same = check_same(study / f"1-{number}" / "runs", study / f"{args.jobs}-{number}" / "runs")
             ratios.append(seconds[1] / seconds[args.jobs])
             print(f"round {number + 1}: one process {seconds[1]:.1f} s, {args.jobs} jobs {seconds[args.jobs]:.1f} s, "
-                  f"{ratios[-1]:.2f} times faster; load before {load:.1f} on {os.cpu_count()} cores; {same} files of "
-                  "weights are the same to the bit", flush=True)
+                  f"{ratios[-1]:.2f} times faster; load before {load:.1f} on {os.cpu_count()} cores; processor time "
+                  f"{computing[1]:.1f} s and {computing[args.jobs]:.1f} s; {same} files of weights are the same to the "
+                  "bit", flush=True)
     print(f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]")
 
 

@@ -50,7 +50,7 @@ LEFT_OUT = {"fusion.daft_net": "a whole network around an image, of which the fu
 """Bundled fusions that have no row, each with the reason."""
 READS = {"fusion.clip_align": "features", "fusion.poe_gaussian": "latent", "fusion.drfuse": "logits",
          "fusion.evidential": "logits"} | {f"fusion.{name}": "features" for name in (
-             "flexmoe", "fusemoe", "i2moe", "m3care")}
+             "flexmoe", "fusemoe", "i2moe", "m3care", "smil")}
 """What the head reads of fusions that give several tensors of different meaning."""
 TWO_WAYS = ("fusion.cross_attention", "fusion.msca", "fusion.msca_attention", "fusion.simple_fuse")
 """Attention between streams, tried on tokens besides vectors: a vector is a single key."""

@@ -17,8 +17,8 @@ def test_steps_masks_and_files_are_measured_at_small_sizes(tmp_path: Path, monke
     import training
 
     try:
-        found = training.main(["--small", "--part", "steps", "masked", "dicom",
-                               "--record", str(tmp_path / "made.json")])
+        found = training.main(["--small", "--part", "steps", "masked", "dicom", "--record",
+                               str(tmp_path / "made.json")])
     finally:
         for name in ("training", "by_hand", "whole_commands", "evaluate_run"):
             sys.modules.pop(name)

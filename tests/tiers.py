@@ -35,8 +35,8 @@ BY_HAND = re.compile("|".join((
     r"(^|/)test_demonstration\.py::test_(organs_small|phantom_small|tables_beside)",
     # A new package of each kind: the quick tier checks the package and trains its component, in test_scaffold.py.
     r"(^|/)test_fresh_environment\.py::test_they_(are_listed|pass_their_checks)",
-    # Graphs of every component, built and edited in a browser.
-    r"(^|/)test_random_gestures\.py::",
+    # Graphs of every component, built and edited in a browser; every published graph, with all packages that they need.
+    r"(^|/)test_random_gestures\.py::", r"(^|/)test_limits\.py::test_a_check_of_every_published_graph",
     # Two processes train; the same is tested in one process, and in two by test_distributed.py.
     r"(^|/)test_(ogm|step_losses|fitting|settling|training_method|balancing_methods|shared_training)\.py::",
 )))

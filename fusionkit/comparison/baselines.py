@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -55,33 +56,37 @@ class ModelOf(Protocol):
 
 def width_of(cohort: Cohort, rows: Sequence[int]) -> int:
     """How many columns the tables have for baselines that learn from these rows."""
-    count: int = _tables(cohort, rows).shape[1]
+    count: int = table_of(cohort, rows).shape[1]
     return count
 
 
 def fit_baselines(
     cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int, *,
     names: Sequence[str] = (), model: ModelOf | None = None,
+    chosen: Callable[[str, Cohort, Unit, int], Mapping[str, Any]] | None = None,
 ) -> dict[str, tuple[RepeatOutputs, ...]]:
     """Each baseline in the form of a trained candidate: outputs for every repeat.
 
     They learn from the training cases of the networks whose target is known, not from validation cases. `names` are
-    those of baselines that `model` makes, in place of scikit-learn's.
+    those of baselines that `model` makes, in place of scikit-learn's. `chosen` gives the settings of each for a split
+    and a seed.
     """
     made: dict[str, list[RepeatOutputs]] = {name: [] for name in names or names_of(heads)}
     for repeat, cohort in enumerate(cohorts):
         own = [unit for unit in units if unit.repeat == repeat]
-        tables = [_tables(cohort, unit.train) for unit in own]
+        tables = [table_of(cohort, unit.train) for unit in own]
         for name in made:
             begin = time.perf_counter()
-            outputs = {head.name: joined([_fitted(name, cohort, head, table, unit, seed=seed + repeat,
-                                                   model=model or _model)
-                                           for table, unit in zip(tables, own, strict=True)]) for head in heads}
+            models = [with_settings(chosen(name, cohort, unit, seed + repeat)) if chosen else model or with_settings({})
+                      for unit in own]
+            outputs = {head.name: joined([fitted(name, cohort, head, table, unit, seed=seed + repeat, model=each)
+                                          for table, unit, each in zip(tables, own, models, strict=True)])
+                       for head in heads}
             made[name].append(RepeatOutputs(outputs, time.perf_counter() - begin))
     return {name: tuple(outcomes) for name, outcomes in made.items()}
 
 
-def _tables(cohort: Cohort, rows: Sequence[int]) -> Floats:
+def table_of(cohort: Cohort, rows: Sequence[int]) -> Floats:
     """All columns of all rows as one matrix, preprocessed by the training rows; categories are always 0/1 columns.
 
     An input that some cases lack has an indicator column. *Shape*: (rows of the cohort, width).
@@ -96,8 +101,9 @@ def _tables(cohort: Cohort, rows: Sequence[int]) -> Floats:
     return np.concatenate(blocks, axis=1)
 
 
-def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, *, seed: int, model: ModelOf
-            ) -> HeadOutputs:
+def fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, *, seed: int, model: ModelOf
+           ) -> HeadOutputs:
+    """What a baseline that learned from the training cases of a split gives for its test cases; `table` is of all."""
     target = cohort.targets[head.name]
     learned = np.array([row for row in unit.train if target.present[row]], dtype=np.int64)
     tested = np.array([row for row in unit.test if target.present[row]], dtype=np.int64)
@@ -131,14 +137,21 @@ def _shares(model: Any, table: Floats, wanted: NDArray[Any], asked: Floats, clas
     return shares
 
 
-def _model(name: str, task: str, cases: int, seed: int) -> Any:
-    """A model with scikit-learn's own settings; the linear ones on standardised columns."""
+def with_settings(values: Mapping[str, Any]) -> ModelOf:
+    """Makes scikit-learn's models with some settings in place of the library's own."""
+    return partial(_model, values)
+
+
+def _model(values: Mapping[str, Any], name: str, task: str, cases: int, seed: int) -> Any:
+    """A model of scikit-learn; the linear ones on standardised columns."""
     from sklearn import ensemble, linear_model
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     if name == "gradient boosting":
         kind = "HistGradientBoosting" if cases > _MANY else "GradientBoosting"
-        return getattr(ensemble, kind + ("Regressor" if task == "regression" else "Classifier"))(random_state=seed)
-    model = linear_model.Ridge() if task == "regression" else linear_model.LogisticRegression(max_iter=2000)
+        made = getattr(ensemble, kind + ("Regressor" if task == "regression" else "Classifier"))
+        return made(random_state=seed, **values)
+    model = linear_model.Ridge(**values) if task == "regression" else \
+        linear_model.LogisticRegression(max_iter=2000, **values)
     return make_pipeline(StandardScaler(), model)

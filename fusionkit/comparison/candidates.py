@@ -37,12 +37,16 @@ WITH = TypedList("--with", "bad-candidate", "candidate", "fusion.concat,fusion.g
 
 @dataclass(frozen=True)
 class Candidate:
-    """One network of a comparison: its name, its folder in `runs`, its measured plan."""
+    """One network of a comparison: its name, its folder in `runs`, its measured plan.
+
+    `dropout` is a modality dropout of its own, 0 for that of all.
+    """
 
     name: str
     folder: str
     kind: Kind
     plan: Plan
+    dropout: float = 0.0
 
     @property
     def inputs(self) -> list[str]:
@@ -77,12 +81,14 @@ def plan_comparison(
     source: Source, data: str, sets: Sequence[str], node: str, typed: str, *, registry: Registry,
     flags: Mapping[str, Any], singles: bool = True, folds: int | None = None, progress: Progress | None = None,
     data_roots: Sequence[str | Path] = (), before_reading: Callable[[], object] | None = None,
+    dropout_rows: float = 0.0,
 ) -> ComparisonPlan:
     """The networks to compare, planned and checked against the data.
 
     `flags` are training settings by name, which override those of the graph; `folds` replaces the data file's split,
     `data_roots` are folders outside that of the data file that may be read. `before_reading` is called before the data
-    are read, when all is checked that can be without them.
+    are read, when all is checked that can be without them. With `dropout_rows` every network that can do without an
+    input is one row more, trained with this modality dropout.
 
     Raises: GraphError or DataError with everything that is wrong, for all candidates together.
     """
@@ -140,7 +146,8 @@ def plan_comparison(
     if any(each.name == node and each.weights is not None for each in graph.nodes):
         notes.append(f"node {node!r} starts from a weights file, which only the reference can do")
     single_inputs, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
-    everyone = _foldered([own, *others, *single_inputs])
+    twins = _with_dropout([own, *others], dropout_rows, settings, graph) if dropout_rows else []
+    everyone = _foldered([own, *others, *single_inputs, *twins])
     return ComparisonPlan(node, tuple(everyone), settings, cohort, tuple(heads_behind(reference, node)),
                           (*more_of_them.left_out, *simple.left_out, *left_out), tuple(notes), registry)
 
@@ -293,6 +300,27 @@ def _singles(
     return made, left_out
 
 
+def _with_dropout(candidates: Sequence[Candidate], dropout: float, settings: TrainingSettings, graph: Graph
+                  ) -> list[Candidate]:
+    """One more row for each network that can do without an input, trained with a modality dropout.
+
+    Raises: GraphError with `nothing-to-drop` where there is none, or `bad-argument` beside a dropout of all.
+    """
+    if settings.modality_dropout:
+        raise GraphError([Diagnostic("bad-argument", "--dropout-rows and a modality dropout of all exclude each other",
+                                     why=f"'modality_dropout' is {settings.modality_dropout:g} for every network",
+                                     fix="leave --modality-dropout out, and set it to 0 in the graph")])
+    found = [Candidate(f"{each.name}, modality dropout {dropout:g}", "",
+                       "candidate" if each.kind == "reference" else each.kind, each.plan, dropout)
+             for each in candidates
+             if len(each.plan.inputs) > 1 and any(value.present is not None for value in each.plan.inputs)]
+    if not found:
+        raise GraphError([Diagnostic("nothing-to-drop", "--dropout-rows has no network to train with modality dropout",
+                                     graph.inputs[0].span, why="no input is optional",
+                                     fix="write 'optional: true' on the inputs that may be missing")])
+    return found
+
+
 def _foldered(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Every candidate with a folder of its own, named after it."""
     taken: set[str] = set()
@@ -303,5 +331,5 @@ def _foldered(candidates: Sequence[Candidate]) -> list[Candidate]:
         while folder.lower() in taken:
             folder, number = f"{plain}-{number}", number + 1
         taken.add(folder.lower())
-        made.append(Candidate(each.name, folder, each.kind, each.plan))
+        made.append(replace(each, folder=folder))
     return made

@@ -114,7 +114,7 @@ def _absent(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> l
     return ["<h3>Without some of the inputs</h3>",
             plain_table(["network", *names[1:]], rows, range(1, len(names)), "small"),
             picture(folder / f"{missing_stem(ranking.head.name)}.svg", "the metric over the rate of absent inputs"),
-            bullets(missing_texts(compared.absent_left_out, compared.comparison.settings.modality_dropout))]
+            bullets(missing_texts(compared.absent_left_out, compared.comparison))]
 
 
 def _accounts(compared: ComparisonResult) -> list[str]:
@@ -195,7 +195,8 @@ def _cautions(compared: ComparisonResult) -> list[str]:
         found.append(f"The best of {count + 1} networks looks better than it is: it was chosen on these cases. Its "
                      "metric on new cases will be worse; keep a separate test set for it.")
     if compared.tuned:
-        found.append("Scikit-learn was not tuned: its rows have the settings of the library.")
+        found.append("What was tuned is judged on folds of the same cohort: choose the settings anew on all cases "
+                     "before a network is used.")
     else:
         found.append("All networks had the same training settings, tuned for none of the candidates: a "
                      "candidate may do better with settings of its own.")

@@ -91,8 +91,9 @@ def _identity(comparison: ComparisonPlan, repeats: int, seeds: int, tuning: Tuni
     cohort = comparison.cohort
     rows = json.dumps([cohort.table.columns, cohort.table.rows], ensure_ascii=False)
     settings = comparison.settings.model_dump(mode="json", exclude={*RESUMABLE} - {"epochs", "patience"})
-    networks = {each.name: {"folder": each.folder,
-                            "graph": _graph(written(each.plan))} for each in comparison.candidates}
+    networks = {each.name: {"folder": each.folder, "graph": _graph(written(each.plan)),
+                            **({"modality_dropout": each.dropout} if each.dropout else {})}
+                for each in comparison.candidates}
     plain: dict[str, Any] = json.loads(json.dumps({
         "fusionkit-comparison": 1, "node": comparison.node, "data": cohort.description.to_plain(),
         "cases": hashlib.sha256(rows.encode()).hexdigest(), "training": settings, "repeats": repeats, "seeds": seeds,

@@ -180,10 +180,15 @@ def _slope(found: Sequence[AtRate], values: Sequence[float]) -> str:
     return figures(slope if found[0].ranking.lower_is_better else -slope)
 
 
-def missing_texts(left_out: Mapping[str, str], dropout: float) -> list[str]:
+def missing_texts(left_out: Mapping[str, str], comparison: ComparisonPlan) -> list[str]:
     """How to read `missing_table`, and which networks are not in it."""
+    dropout = comparison.settings.modality_dropout
+    apart = [each for each in comparison.candidates if each.dropout]
     trained = (f"Training hid inputs at random (modality dropout {dropout:g})." if dropout else
-               "Training hid no inputs: with --modality-dropout 0.3, in another folder, networks learn to do without.")
+               f"Training hid inputs at random for the {len(apart)} rows that say so (modality dropout "
+               f"{apart[0].dropout:g}), and none for the others." if apart else
+               "Training hid no inputs: --dropout-rows 0.3 adds every network trained with modality dropout, which "
+               "learns to do without.")
     found = ["Inputs of test cases are left out at random, the same ones for every network; a case keeps at least one. "
              "A network of one input has no result for cases that lack it, and its metric is over the others.", trained,
              "Rows without a network are not in it: scikit-learn and the constant prediction."]

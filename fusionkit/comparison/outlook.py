@@ -118,14 +118,25 @@ def stability_table(tuned: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[l
 def tuning_texts(tuned: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """How to read `tuning_table`, and how stable the choice was."""
     found = ["Trial 0 has the settings as given; the score is what selects the best epoch, on inner validation cases, "
-             "larger being better. Every network had the same number of trials, and a failed trial counts."]
+             "larger being better; of scikit-learn's rows, the log loss or the squared error with its sign changed. "
+             "Every row had the same number of trials, and a failed trial counts."]
+    rules = {each["rule"] for records in tuned.values() for each in records}
+    if "one-se" in rules:
+        found.append("Chosen is the trial with the fewest weights, or of equally many the first, within one standard "
+                     "error of the best.")
+    ended = {name: sum(len(each["pruned"]) for each in records) for name, records in tuned.items()}
+    if any(ended.values()):
+        told = ", ".join(f"{name} {count}" for name, count in ended.items() if count)
+        found.append("Trials that were ended between inner folds, since they were below the median of those before, "
+                     f"count as trials: {told}.")
     for name, records in tuned.items():
         different = len({_values(each["values"]) for each in records})
         if 1 < different == len(records):
             found.append(f"{name}: another choice in every fold. The figures are those of the procedure, not of one "
                          "network.")
         elif len(records) > 1:
-            found.append(f"{name}: {different} different choices in {len(records)} folds.")
+            found.append(f"{name}: {different} different choices in {len(records)} folds." if different > 1 else
+                         f"{name}: the same choice in all {len(records)} folds.")
     return found
 
 

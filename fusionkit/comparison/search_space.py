@@ -7,12 +7,14 @@ an option in common try the same values of it in the same trial, whatever else t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from fusionkit.comparison.graph_edits import entry_of, with_entry
+from fusionkit.comparison.space_file import Overrides, overridden, search_of
 from fusionkit.components.search import Search
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
@@ -24,7 +26,7 @@ from fusionkit.registry.lookup import Registry
 from fusionkit.runs.categories import with_categories
 from fusionkit.syntax.tree import Leaf, Tree
 from fusionkit.syntax.tree import Mapping as Tables
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import RESUMABLE, TrainingSettings
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 Space = dict[str, Search]
 Values = dict[str, Any]
 _TRAINING, _NODES = "training", "nodes"
+_OF_THE_COMPARISON = RESUMABLE - {"epochs", "patience"} | {"seed", "fold", "stage", "stages", "hold_out", "monitor"}
+"""Settings of training that all networks of a comparison have in common, or that do not change its result."""
 
 
 def check_installed() -> None:
@@ -46,35 +50,72 @@ def check_installed() -> None:
                                    fix='pip install "fusionkit[tune]"'))
 
 
-def space_of(plan: Plan) -> Space:
+def space_of(plan: Plan, overrides: Overrides | None = None) -> Space:
     """The declared options of the trainer and of every node that learns and has one component.
 
-    Not those of frozen nodes and of nodes that start from a weights file, whose weights fix them.
+    Not those of frozen nodes and of nodes that start from a weights file, whose weights fix them. `overrides` are those
+    of a file, which may name any setting and option.
     """
     space = {f"{_TRAINING}.{name}": search for name, search in _declared(TrainingSettings)}
-    for planned in plan.nodes:
-        node = planned.node
-        if node.freeze or node.weights is not None or len(node.steps) > 1:
+    options = _options(plan)
+    for prefix, config in options.items():
+        space |= {f"{prefix}.{name}": search for name, search in _declared(type(config))}
+    found = overridden(space, settable(plan), overrides or {})
+    for prefix, config in options.items():
+        for name in type(config).model_fields:
+            search = found.pop(f"{prefix}.{name}", None)
+            if search is not None and (allowed := _allowed(config, name, search)) is not None:
+                found[f"{prefix}.{name}"] = allowed
+    return found
+
+
+def misfits(plans: Iterable[Plan], overrides: Overrides) -> dict[str, str]:
+    """The entries of a file of which no network can have any value, or not all of a range, with the reason."""
+    found: dict[str, str] = {}
+    every = [(f"{prefix}.{name}", config, name) for plan in plans
+             for prefix, config in ({_TRAINING: TrainingSettings.model_validate({})} | _options(plan)).items()
+             for name in type(config).model_fields]
+    for pattern, entry in overrides.items():
+        search = search_of(entry)
+        own = [(config, name) for whole, config, name in every if fnmatchcase(whole, pattern)]
+        if search is None or not own:
             continue
-        config = planned.lanes[0].calls[0].config
-        for name, search in _declared(type(config)):
-            if (allowed := _allowed(config, name, search)) is not None:
-                space[f"{_NODES}.{planned.name}.{name}"] = allowed
-    return space
+        tried = search.choices or (search.low, (search.low + search.high) / 2, search.high)
+        whys = [[_misfit(config, name, value) for value in tried] for config, name in own]
+        if not any(None in each if search.choices else set(each) == {None} for each in whys):
+            found[pattern] = next(why for why in whys[0] if why is not None)
+    return found
+
+
+def _misfit(config: BaseModel, name: str, value: object) -> str | None:
+    """Why an option cannot have a value beside the others; None if it can."""
+    try:
+        type(config).model_validate({**config.model_dump(exclude_unset=True), name: value})
+    except ValidationError as error:
+        return str(error.errors(include_url=False)[0]["msg"])
+    return None
+
+
+def settable(plan: Plan) -> Iterator[str]:
+    """The names of everything that a search may change of a network, declared or not."""
+    yield from (f"{_TRAINING}.{name}" for name in TrainingSettings.model_fields if name not in _OF_THE_COMPARISON)
+    for prefix, config in _options(plan).items():
+        yield from (f"{prefix}.{name}" for name in type(config).model_fields)
+
+
+def _options(plan: Plan) -> dict[str, BaseModel]:
+    """The options of every node that learns and has one component."""
+    return {f"{_NODES}.{planned.name}": planned.lanes[0].calls[0].config for planned in plan.nodes
+            if not (planned.node.freeze or planned.node.weights is not None or len(planned.node.steps) > 1)}
 
 
 def _allowed(config: BaseModel, name: str, search: Search) -> Search | None:
     """The choices that fit the node's other options, such as no dropout without a layer; None if there is no choice."""
-    choices = []
-    for choice in search.choices:
-        try:
-            type(config).model_validate({**config.model_dump(exclude_unset=True), name: choice})
-        except ValidationError:
-            continue
-        choices.append(choice)
     if not search.choices:
         return search
-    return Search(tuple(choices)) if len(choices) > 1 else None
+    choices = tuple(choice for choice in search.choices if _misfit(config, name, choice) is None)
+    # One choice is none, unless it is all that was asked for.
+    return Search(choices) if len(choices) > 1 or choices == search.choices else None
 
 
 def _declared(options: type[BaseModel]) -> Iterator[tuple[str, Search]]:

@@ -90,7 +90,9 @@ class SharedTrainer:
             spec.bag is not None and spec.bag.most is not None for spec in described.inputs.values())
         off = reuse == "nothing" or settings.compile or changing
         shared = frozenset() if off else shareable_nodes(plan, comparison.node, settings.modality_dropout > 0)
-        self.shared = {each.name: shared_with(each.plan, plan, shared) for each in comparison.candidates}
+        # With a modality dropout of its own a network meets other batches than the rest.
+        self.shared = {each.name: frozenset() if each.dropout else shared_with(each.plan, plan, shared)
+                       for each in comparison.candidates}
         self.edges = edges(plan, shared)
         self.first: FusionModel | None = None
         self.compared = Compared()

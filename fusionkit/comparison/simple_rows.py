@@ -11,6 +11,7 @@ from fusionkit.comparison import baselines
 from fusionkit.comparison.outcomes import HeadOutputs, RepeatOutputs, joined
 from fusionkit.comparison.splits import narrowed
 from fusionkit.comparison.train import Unit
+from fusionkit.comparison.tuned_tables import TableSearch
 from fusionkit.data.loading import Cohort
 from fusionkit.planning.plan import PlannedHead
 
@@ -19,9 +20,9 @@ Rows = dict[str, tuple[RepeatOutputs, ...]]
 Missing = list[tuple[str, str]]
 
 
-def without_networks(cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int
-                     ) -> tuple[Rows, Missing]:
-    """The outputs of every such row, and those that are not possible with the reason."""
+def without_networks(cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int,
+                     search: TableSearch | None = None) -> tuple[Rows, Missing]:
+    """The outputs of every such row, and those that are not possible with the reason; `search` tunes scikit-learn."""
     made, missing = _constant(units, cohorts, heads)
     names = baselines.names_of(heads)
     tables = baselines.tables_of(cohorts[0])
@@ -32,11 +33,13 @@ def without_networks(cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Se
         for table in tables:
             own = [_with_table(unit, cohorts[unit.repeat], table) for unit in units]
             if all(unit.train and unit.test for unit in own):
-                alone = baselines.fit_baselines([narrowed(cohort, [table]) for cohort in cohorts], own, heads, seed)
+                alone = baselines.fit_baselines([narrowed(cohort, [table]) for cohort in cohorts], own, heads, seed,
+                                                chosen=search.on(table) if search else None)
                 made |= {f"{name} on {table}": rows for name, rows in alone.items()}
             else:
                 missing += [(f"{name} on {table}", "a split has no case with this table") for name in names]
-    return {**made, **baselines.fit_baselines(cohorts, units, heads, seed)}, missing
+    chosen = search.on() if search else None
+    return {**made, **baselines.fit_baselines(cohorts, units, heads, seed, chosen=chosen)}, missing
 
 
 def _with_table(unit: Unit, cohort: Cohort, table: str) -> Unit:

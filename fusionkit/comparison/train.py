@@ -72,15 +72,16 @@ def fold_folder(folder: Path, settings: TrainingSettings, fold: int | None) -> P
     return folder if settings.fold is not None or fold is None else folder / f"fold-{fold}"
 
 
-def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
-    """The settings of one repeat, the same for all candidates.
+def settings_of(comparison: ComparisonPlan, repeat: int, candidate: Candidate | None = None) -> TrainingSettings:
+    """The settings of one repeat, the same for all candidates, but for the modality dropout of one that has its own.
 
     The networks of one ensemble have consecutive seeds: those of the next repeat follow them.
     """
     networks = members_of(comparison.reference.plan.uncertainty)
     if comparison.settings.hold_out in ("auto", "folds"):
         networks = max(networks, FOLDS)
-    return comparison.settings.model_copy(update={"seed": comparison.settings.seed + repeat * networks})
+    own = {"modality_dropout": candidate.dropout} if candidate is not None and candidate.dropout else {}
+    return comparison.settings.model_copy(update={"seed": comparison.settings.seed + repeat * networks, **own})
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def train_split(
     Raises: Interrupted and RunError as `train` does.
     """
     repeat, fold = place
-    settings = settings_of(comparison, repeat)
+    settings = settings_of(comparison, repeat, candidate)
     if (folder / OUTCOME).is_file() or (fold_folder(folder, settings, fold) / RUN).is_file():
         return
     own = narrowed(cohort, candidate.inputs)
@@ -237,7 +238,7 @@ def trained(
         write_outcome(folder / OUTCOME, outcome)
         return outcome
     setup = Setup(candidate.plan, narrowed(cohort, candidate.inputs), comparison.registry)
-    made = train(setup, settings_of(comparison, repeat), folder,
+    made = train(setup, settings_of(comparison, repeat, candidate), folder,
                  data=data, resume=True, reporter=reporter, plots=False, given=given)
     rows = np.asarray(made.rows, dtype=np.int64)
     outcome = RepeatOutputs({name: tested(made.results[name], rows) for name in comparison.heads}, _seconds(folder))
@@ -260,7 +261,7 @@ def _of_folds(
         outcome = _tuned(candidate, comparison, cohort, place, folder, data=data, reporter=reporter, tuner=tuner)
     else:
         setup = Setup(candidate.plan, narrowed(cohort, candidate.inputs), comparison.registry)
-        settings, parts = settings_of(comparison, repeat), []
+        settings, parts = settings_of(comparison, repeat, candidate), []
         for fold in folds:
             own = {fold: given[fold]} if fold in given else None
             made = train(setup, settings.model_copy(update={"fold": fold}), folder, data=data, resume=True,
@@ -279,7 +280,7 @@ def _tuned(
 ) -> RepeatOutputs:
     """Choose the settings of every fold on its training cases, train with them on all of these, predict the test."""
     repeat, folds = place
-    settings = settings_of(comparison, repeat)
+    settings = settings_of(comparison, repeat, candidate)
     parts: dict[str, list[HeadOutputs]] = {name: [] for name in comparison.heads}
     records = []
     for fold in folds:

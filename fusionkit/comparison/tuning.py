@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, get_args
 
 from fusionkit.comparison.candidates import Candidate, ComparisonPlan
 from fusionkit.comparison.search_space import (
@@ -30,7 +30,9 @@ from fusionkit.comparison.search_space import (
     space_of,
     weights_of,
 )
+from fusionkit.comparison.space_file import Overrides
 from fusionkit.comparison.splits import narrowed
+from fusionkit.comparison.trial_choice import MedianRule, Rule, chosen_trial
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, RunError, UserError
 from fusionkit.files import read_json, write_json
@@ -40,6 +42,7 @@ from fusionkit.registry.lookup import discover
 from fusionkit.runs.job import Reporter
 from fusionkit.runs.setup import cache_for
 from fusionkit.training.loop import fit
+from fusionkit.training.result import FitResult
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted
 
@@ -49,10 +52,17 @@ MOST_TRIALS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How a comparison tunes: `trials` for every network and fold; `inner` folds, 0 for one part that is held out."""
+    """How a comparison tunes: `trials` for every network and fold; `inner` folds, 0 for one part that is held out.
+
+    `rule` chooses among the trials; with `prune` the median rule ends trials between inner folds; `space` overrides
+    what is tried.
+    """
 
     trials: int
     inner: int = 0
+    rule: Rule = "best"
+    prune: bool = False
+    space: Overrides | None = None
 
     @property
     def trainings(self) -> int:
@@ -64,6 +74,20 @@ class Tuning:
         """The inner division in words."""
         return f"{self.inner} inner folds" if self.inner else f"one inner part of {HELD_OUT:.0%} held out"
 
+    def divisions(self, cohort: Cohort, train: Sequence[int], seeds: tuple[int, ...]
+                  ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """The inner divisions of some training cases into those learned from and those judged on.
+
+        `seeds` are that of training, the repeat and the fold: all rows of a comparison have the same divisions.
+        """
+        seed = sum(number * factor for number, factor in zip(seeds, (1, 1009, 10007), strict=True))
+        if not self.inner:
+            return [cohort.hold_out(train, HELD_OUT, seed)]
+        folds = cohort.held_out_folds(train, self.inner, seed)
+        pairs = list(zip(train, folds, strict=True))
+        return [(tuple(row for row, fold in pairs if fold != number),
+                 tuple(row for row, fold in pairs if fold == number)) for number in range(self.inner)]
+
 
 @dataclass(frozen=True)
 class ChosenSettings:
@@ -74,12 +98,16 @@ class ChosenSettings:
     record: dict[str, Any]
 
 
-def tuning_of(trials: int | None, inner: str) -> Tuning | None:
-    """The search that `--tune` and `--inner` ask for, None without one.
+def tuning_of(trials: int | None, inner: str, *, rule: str = "best", prune: bool = False,
+              space: Overrides | None = None) -> Tuning | None:
+    """The search that `--tune`, `--inner`, `--choose`, `--prune` and `--space` ask for, None without one.
 
     Raises: UserError with `bad-argument`.
     """
     if trials is None:
+        if rule != "best" or prune or space is not None:
+            raise UserError(Diagnostic("bad-argument", "--choose, --prune and --space belong to --tune",
+                                       fix="give --tune N too"))
         return None
     check_installed()
     found = []
@@ -89,9 +117,17 @@ def tuning_of(trials: int | None, inner: str) -> Tuning | None:
     if inner != "holdout" and not (inner.isdecimal() and 2 <= int(inner) <= 100):
         found.append(Diagnostic("bad-argument", f"--inner cannot be {inner!r}",
                                 fix="give 'holdout', or a number of inner folds from 2 to 100"))
+    if rule not in get_args(Rule):
+        found.append(Diagnostic("bad-argument", f"--choose cannot be {rule!r}",
+                                fix=f"choose one of {', '.join(get_args(Rule))}"))
+    for flag, given in (("--choose one-se", rule == "one-se"), ("--prune", prune)):
+        if given and inner == "holdout":
+            found.append(Diagnostic("bad-argument", f"{flag} needs inner folds", why="one part that is held out gives "
+                                    "one score, without a standard error, and nothing between which a trial can end",
+                                    fix="give --inner 3"))
     if found:
         raise UserError(found)
-    return Tuning(trials, 0 if inner == "holdout" else int(inner))
+    return Tuning(trials, 0 if inner == "holdout" else int(inner), rule, prune, space)  # type: ignore[arg-type]
 
 
 class Tuner:
@@ -106,66 +142,68 @@ class Tuner:
 
         Raises: Interrupted if stopped, after the finished trials were kept; RunError if no trial could be trained.
         """
-        space = space_of(candidate.plan)
+        space = space_of(candidate.plan, self.search.space)
         kept = _kept(folder / TRIALS, space)
-        divisions = self._inner(cohort, train, (settings.seed, *place))
+        divisions = self.search.divisions(cohort, train, (settings.seed, *place))
         own = narrowed(cohort, candidate.inputs)
         with self.reporter.progress(f"{label}: trials") as update:
             for trial in range(len(kept), self.search.trials):
                 update(trial, self.search.trials)
                 values = drawn(space, (settings.seed, *place, trial)) if trial else {}
-                kept.append(self._tried(candidate, own, divisions, values, settings,
+                rule = MedianRule(kept) if self.search.prune else None
+                kept.append(self._tried(candidate, own, divisions, values, settings, rule=rule,
                                         folder=folder / f"trial-{trial}") | {"trial": trial})
                 write_json(folder / TRIALS, {"space": as_plain(space), "trials": kept})
                 # The weights of trials are of no further use, and many networks fill a disk.
                 shutil.rmtree(folder / f"trial-{trial}", ignore_errors=True)
-        best = _best(kept[: self.search.trials])
+        best = chosen_trial(kept[: self.search.trials], self.search.rule)
         if best is None:
             raise RunError(f"none of {self.search.trials} trials could be trained; the first: {kept[0]['failed']}")
         record = {"repeat": place[0] + 1, "fold": place[1], "trials": self.search.trials,
                   "failed": [{"trial": each["trial"], "why": each["failed"]} for each in kept if each["failed"]],
+                  "pruned": [each["trial"] for each in kept if each.get("pruned")], "rule": self.search.rule,
                   "seed": [settings.seed, *place], "chosen": best["trial"], "values": best["values"],
                   "score": best["score"], "default_score": kept[0]["score"], "epochs": best["epochs"],
                   "seconds": sum(each["seconds"] for each in kept)}
         plan = self._plan(candidate, best["values"], own)
         return ChosenSettings(plan, settings_with(settings, best["values"]), record)
 
-    def _inner(self, cohort: Cohort, train: Sequence[int], seeds: tuple[int, ...]
-               ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """The inner divisions of some training cases into those learned from and those judged on."""
-        seed = sum(number * factor for number, factor in zip(seeds, (1, 1009, 10007), strict=True))
-        if not self.search.inner:
-            return [cohort.hold_out(train, HELD_OUT, seed)]
-        folds = cohort.held_out_folds(train, self.search.inner, seed)
-        pairs = list(zip(train, folds, strict=True))
-        return [(tuple(row for row, fold in pairs if fold != number),
-                 tuple(row for row, fold in pairs if fold == number)) for number in range(self.search.inner)]
-
     def _plan(self, candidate: Candidate, values: Values, cohort: Cohort) -> Plan:
         return plan_with(candidate.plan, values, cohort, self.comparison.registry or discover())
 
     def _tried(self, candidate: Candidate, cohort: Cohort, divisions: Sequence[tuple[Sequence[int], Sequence[int]]],
-               values: Values, settings: TrainingSettings, *, folder: Path) -> dict[str, Any]:
-        """One trial: the mean of what is monitored over the inner divisions, larger being better."""
+               values: Values, settings: TrainingSettings, *, folder: Path, rule: MedianRule | None
+               ) -> dict[str, Any]:
+        """One trial: the mean of what is monitored over the inner divisions, larger being better.
+
+        One that the rule ends has no score, and counts.
+        """
         begin = time.perf_counter()
-        told: dict[str, Any] = {"values": values, "score": None, "epochs": None, "weights": None, "failed": None}
+        told: dict[str, Any] = {"values": values, "score": None, "scores": [], "epochs": None, "weights": None,
+                                "failed": None}
         try:
             plan, own = self._plan(candidate, values, cohort), settings_with(settings, values)
-            fitted = []
+            fitted: list[FitResult] = []
+            scores: list[float] = []
             for number, (learned, judged) in enumerate(divisions):
                 prepared, cache = cohort.fit(learned), cache_for(self.data)
                 training = cohort.dataset(learned, prepared, cache)
                 alone = own.for_network(0, len(training))
                 watched = cohort.dataset(judged, prepared, cache)
-                fitted.append(fit(build_plan(plan, alone.seed), training, watched, alone, folder / f"inner-{number}",
-                                  resume=True))
-            scores = [each.best_value for each in fitted]
-            if any(score is None for score in scores):
-                told["failed"] = "what is monitored is undefined on the inner validation cases"
+                done = fit(build_plan(plan, alone.seed), training, watched, alone, folder / f"inner-{number}",
+                           resume=True)
+                fitted.append(done)
+                if done.best_value is None:
+                    told["failed"] = "what is monitored is undefined on the inner validation cases"
+                    break
+                scores.append(-done.best_value if done.lower_is_better else done.best_value)
+                if rule is not None and number + 1 < len(divisions) and rule.ends(scores):
+                    told["pruned"] = number + 1
+                    break
             else:
-                mean = fmean(score for score in scores if score is not None)
-                told |= {"score": -mean if fitted[0].lower_is_better else mean, "weights": weights_of(plan),
-                         "epochs": [each.best_epoch for each in fitted], "monitor": fitted[0].monitor}
+                told["score"] = fmean(scores)
+            told |= {"scores": scores, "weights": weights_of(plan), "epochs": [each.best_epoch for each in fitted],
+                     "monitor": fitted[0].monitor}
         except Interrupted:
             raise
         except (UserError, RunError) as error:
@@ -180,9 +218,3 @@ def _kept(path: Path, space: Space) -> list[dict[str, Any]]:
         return list(before["trials"]) if before["space"] == as_plain(space) else []
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def _best(trials: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The trial with the best score; of equal ones that with fewer weights, then the earlier."""
-    done = [each for each in trials if each["score"] is not None]
-    return min(done, key=lambda each: (-each["score"], each["weights"], each["trial"]), default=None)

@@ -26,7 +26,7 @@ class StreamCopier:
     """Copies from page-locked memory in a stream beside the one that computes."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.stream = device, torch.cuda.Stream(device)
+        self.device, self.stream = device, torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def begin(self, batch: Batch) -> tuple[Batch, torch.cuda.Event]:
         """Begin to copy."""

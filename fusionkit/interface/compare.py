@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, Unpack, get_args
+from typing import Any, Unpack, get_args
 
 from fusionkit.comparison import tabicl as pretrained
 from fusionkit.comparison import tables
@@ -16,10 +16,10 @@ from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.comparison.claim import Claim, check_unit, claim_of
 from fusionkit.comparison.forecast import Forecast, forecast, is_worth_it
 from fusionkit.comparison.html_report import as_html
-from fusionkit.comparison.jobs.array import check_launcher
 from fusionkit.comparison.jobs.budget import check_fits, rule_of, seconds_of_budget
 from fusionkit.comparison.jobs.forked import forking
 from fusionkit.comparison.jobs.launch import check_jobs
+from fusionkit.comparison.jobs.launchers import Launcher, check_launcher
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.run import Accounts, JobLimits, refuse_other_jobs, train_in_units
 from fusionkit.comparison.learning import draw_learning, learned_by
@@ -31,10 +31,13 @@ from fusionkit.comparison.outcomes import RepeatOutputs
 from fusionkit.comparison.rank_order import rank_order
 from fusionkit.comparison.rank_plot import draw_ranks
 from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidates
+from fusionkit.comparison.search_space import misfits, settable
 from fusionkit.comparison.shared_training import Reuse, SharedTrainer, ways_taken
 from fusionkit.comparison.simple_rows import CONSTANT, without_networks
+from fusionkit.comparison.space_file import SpaceFile, read_space
 from fusionkit.comparison.tables import ComparisonResult
-from fusionkit.comparison.train import RUNS, Unit, finished, train_all, tuning_records, units_of
+from fusionkit.comparison.train import RUNS, Unit, finished, settings_of, train_all, tuning_records, units_of
+from fusionkit.comparison.tuned_tables import TableSearch, names_in_space
 from fusionkit.comparison.tuning import Tuner, tuning_of
 from fusionkit.components.component import Component
 from fusionkit.data.loading import Cohort
@@ -53,7 +56,6 @@ from fusionkit.runs.recipe_comparison import recipe_findings
 from fusionkit.runs.training_mark import training_mark
 
 MOST_REPEATS = 1000
-Launcher = Literal["processes", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ def compare(
     claim: str | None = None,
     tune: int | None = None,
     inner: str = "holdout",
+    choose: str = "best",
+    prune: bool = False,
+    space: str | Path | None = None,
     metric: str | None = None,
     reuse: Reuse = "auto",
     jobs: int = 1,
@@ -109,6 +114,7 @@ def compare(
     launcher_options: Sequence[str] = (),
     budget: str | None = None,
     missing_rates: str | None = None,
+    dropout_rows: float = 0.0,
     baselines: bool = True,
     tabicl: str | Path | None = None,
     memory: int = pretrained.MEMORY,
@@ -127,34 +133,33 @@ def compare(
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
     over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
     `components`. `tabicl` is a file of TabICL's weights, which adds a row; `memory` is how many MB it may take. `jobs`
-    above 1 trains in as many processes, or in an array job with `launcher="slurm"`; `budget` is a time such as "8h",
-    within which whole folds are run. At `missing_rates`, such as "0,0.2,0.5", inputs of test cases are left out at
-    random. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from the
-    folder.
+    above 1 trains in as many processes, or in jobs of a cluster with `launcher="slurm"` or `"ray"`; `budget` is a time
+    such as "8h", within which whole folds are run. At `missing_rates`, such as "0,0.2,0.5", inputs of test cases are
+    left out at random; `dropout_rows` adds every network that can do without one, trained with this modality dropout.
+    `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
-    _check_arguments(folds, repeats, seeds, reuse)
+    _check_arguments(folds, repeats, seeds, reuse, dropout_rows)
     check_jobs(jobs)
-    if launcher not in get_args(Launcher):
-        raise UserError(Diagnostic("bad-argument", f"--launcher cannot be {launcher!r}",
-                                   fix=f"choose one of {', '.join(get_args(Launcher))}"))
-    if (jobs > 1 or launcher == "slurm") and components:
+    own = check_launcher(launcher, launcher_options)
+    if (jobs > 1 or launcher != "processes") and components:
         raise UserError(Diagnostic("bad-argument", "jobs do not know components that are given as objects",
                                    why="they are other processes",
                                    fix="give the file of the components: plugins=[...]"))
-    array = check_launcher(launcher_options) if launcher == "slurm" else None
     seconds = seconds_of_budget(budget)
-    asked, tuning, rates = claim_of(margin, claim), tuning_of(tune, inner), rates_of(missing_rates)
+    asked, rates = claim_of(margin, claim), rates_of(missing_rates)
+    overrides = None if space is None else read_space(space)
+    tuning = tuning_of(tune, inner, rule=choose, prune=prune, space=overrides.overrides if overrides else None)
     weights = None if tabicl is None else pretrained.read_weights(tabicl)
     console, folder = console_for(console, quiet), Path(output)
     request = ComparisonRequest(
         graph if isinstance(graph, Mapping) else str(graph), str(data), node, candidates, folds, repeats, seeds, tuning,
-        reuse, baselines, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
+        reuse, baselines, dropout_rows, tuple(sets), tuple(map(str, plugins)), tuple(map(str, data_roots)),
         {name: value for name, value in settings.items() if value is not None})
     registry = discover(components=components, files=list(request.plugins))
-    given = _Given(request, registry, asked, metric, weights, memory, rates, folder)
-    with forking(jobs if array is None else 1, str(settings.get("device") or "auto")) as server:
-        return _compared(given, JobLimits(jobs, seconds, array=array, server=server), console)
+    given = _Given(request, registry, asked, metric, weights, memory, rates, folder, overrides)
+    with forking(jobs if launcher == "processes" else 1, str(settings.get("device") or "auto")) as server:
+        return _compared(given, JobLimits(jobs, seconds, launcher=launcher, options=own, server=server), console)
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,7 @@ class _Given:
     memory: int
     rates: Sequence[float]
     folder: Path
+    space: SpaceFile | None
 
 
 def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
@@ -182,6 +188,10 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
         comparison = request.plan(registry, update)
     if limits.server is not None:
         limits.server.data_are_read()
+    if given.space is not None:
+        given.space.check([*(name for each in comparison.candidates for name in settable(each.plan)),
+                           *names_in_space()],
+                          misfits([each.plan for each in comparison.candidates], given.space.overrides))
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, given.metric, registry)
     check_unit(given.claim, metrics)
@@ -216,8 +226,12 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
         splits = units
         if ran:
             units, cohorts = ran.units(splits), cohorts[: len(ran.folds)]
-        fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed) if request.baselines
-                           else ({}, []))
+        search = TableSearch(tuning, [settings_of(comparison, repeat).seed for repeat in range(len(cohorts))], heads,
+                             folder, reporter=console) if tuning else None
+        if search and request.baselines:
+            console.line("scikit-learn's rows are tuned alike, in this process")
+        fitted, missing = (without_networks(cohorts, units, heads, comparison.settings.seed, search)
+                           if request.baselines else ({}, []))
         read, unread = pretrained.fit_tabicl(weights, cohorts, units, heads, comparison.settings)
         missing += unread
         missing += [(head.name, f"this head is not measured by {given.metric}") for head in heads
@@ -229,12 +243,13 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
         without = MissingInputs(comparison, cohorts, units, folder, Path(data), registry=registry)
         absent, cannot = _without_inputs(without, given.rates, ranked, metrics, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
+        tuned = {**tuning_records(folder, comparison), **search.records()} if search else {}
         accounts = Accounts(expected, limits, len(comparison.candidates), splits, units, time.time() - limits.begin)
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
                                   (*comparison.left_out, *missing, *failed), ways_taken(folder),
                                   {each.name: mark for each in comparison.candidates
                                    if (mark := training_mark(folder / RUNS / each.folder))}, seeds, declared,
-                                  tuning_records(folder, comparison) if tuning else {}, accounts.texts(),
+                                  tuned, accounts.texts(),
                                   accounts.to_json(), absent, cannot,
                                   {each.head.name: order for each in ranked
                                    if (order := rank_order(each, units, seeds)) is not None},
@@ -265,8 +280,12 @@ def _forecast(
     return found
 
 
-def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str) -> None:
+def _check_arguments(folds: int | None, repeats: int, seeds: int, reuse: str, dropout_rows: float) -> None:
     found = []
+    if not 0 <= dropout_rows < 1:
+        found.append(Diagnostic("bad-argument", f"--dropout-rows cannot be {dropout_rows:g}",
+                                why="it is the probability with which training hides an input",
+                                fix="give a number from 0 to below 1, such as 0.3"))
     if folds is not None and folds < 2:
         found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="each fold is tested by a network "
                                 "trained on the others", fix="use at least 2, for example --folds 5"))

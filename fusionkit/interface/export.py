@@ -115,10 +115,11 @@ def export(
     with TemporaryDirectory(prefix=".export-", dir=folder.parent) as place:
         aside = Path(place)
         if len(opened.parts) == 1:
-            source = _exportable(opened.first, cohort, rows, left_out, named_views(tta), beside)
+            source = _exportable(opened.first, cohort, rows, left_out=left_out, tta=named_views(tta), beside=beside)
             record = export_networks(source, aside, format, batch_size)
         else:
-            sources = [_exportable(each, cohort, rows, left_out, named_views(tta)) for each in opened.parts]
+            sources = [_exportable(each, cohort, rows, left_out=left_out, tta=named_views(tta))
+                       for each in opened.parts]
             record = export_folds(sources, aside, format, batch_size, (opened.folder, beside))
         found = open_exported(aside, opened.first.registry).predicted(cohort, rows)
         record = record.model_copy(update={"parity": measure_parity(
@@ -161,7 +162,7 @@ def _said(opened: OpenedRun, cohort: Cohort, rows: Sequence[int]) -> _Said:
         opened.models, cases, method, settings))
 
 
-def _exportable(opened: OpenedRun, cohort: Cohort, rows: Sequence[int], left_out: Sequence[str], tta: Sequence[str],
+def _exportable(opened: OpenedRun, cohort: Cohort, rows: Sequence[int], *, left_out: Sequence[str], tta: Sequence[str],
                 beside: Sequence[str] = ()) -> Exportable:
     keep = [f"{key}.json" for head in keeps(opened.run.model.plan.heads) for key in head.declared_task.method.keeps]
     return Exportable(opened.run, list(opened.models), opened.dataset(cohort, rows, None), left_out,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from fusionkit.components.requirements import pip_install
 from fusionkit.data.loading import Cohort
+from fusionkit.data.processors import usable_processors
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.deployment.exported import DATA
 from fusionkit.deployment.record import is_exported
@@ -22,6 +25,7 @@ from fusionkit.interface.console import console_for
 from fusionkit.interface.exported import open_for_use
 from fusionkit.interface.run_keywords import RunKeywords, run_keywords
 from fusionkit.serving.engine import Engine, RequestLimits
+from fusionkit.serving.private import server_folder
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import to_plain
 
@@ -29,6 +33,10 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SERVED = "FUSIONKIT_SERVED"
+"""The variable that tells a process which network to serve: JSON of the keywords of `application`, with the file of the
+token in place of the token."""
+_WORKER, _PATIENCE = "fusionkit.interface.served_worker:made", "timeout_worker_healthcheck"
 TOKEN = "FUSIONKIT_TOKEN"  # noqa: S105 - the name of the variable that holds it
 _SHORTEST, MOST_WORKERS, _CONNECTIONS = 16, 256, 512
 
@@ -133,9 +141,20 @@ def serve(
         uvicorn.run(made, **at)
         return
     del made  # it was made to refuse here what cannot be served; each process makes one of its own
-    from fusionkit.interface.served_worker import serve_together
+    _serve_together(workers, {"run": os.fspath(run), "limits": vars(limits), "token_file": token_file, **given}, at)
 
-    serve_together(workers, {"run": os.fspath(run), "limits": vars(limits), "token_file": token_file, **given}, at)
+
+def _serve_together(workers: int, served: Mapping[str, Any], at: Mapping[str, Any]) -> None:
+    """Run so many processes until told to end. `served` are the keywords of `application`, `at` those of uvicorn."""
+    import uvicorn
+
+    threads = str(max(1, usable_processors() // workers))
+    with server_folder() as counts:
+        text = json.dumps({**served, "console": None, "quiet": True, "counts": counts}, default=str)
+        os.environ |= {SERVED: text, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
+        # A process that imports on a busy machine is not one that hangs; older releases fix this at 5 seconds.
+        patient: dict[str, Any] = {_PATIENCE: 60} if _PATIENCE in signature(uvicorn.Config.__init__).parameters else {}
+        uvicorn.run(_WORKER, factory=True, workers=workers, **at, **patient)
 
 
 def check_workers(workers: int, components: Sequence[Any]) -> None:

@@ -9,35 +9,14 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping
-from inspect import signature
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fusionkit.data.processors import usable_processors
-from fusionkit.interface.serve import application, token_of
+from fusionkit.interface.serve import SERVED, application, token_of
 from fusionkit.serving.engine import RequestLimits
-from fusionkit.serving.private import server_folder
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-
-SERVED = "FUSIONKIT_SERVED"
-"""The variable: JSON of the keywords of `application`, with the file of the token in place of the token."""
-_PATIENCE = "timeout_worker_healthcheck"
-
-
-def serve_together(workers: int, served: Mapping[str, Any], at: Mapping[str, Any]) -> None:
-    """Run so many processes until told to end. `served` are the keywords of `application`, `at` those of uvicorn."""
-    import uvicorn
-
-    threads = str(max(1, usable_processors() // workers))
-    with server_folder() as counts:
-        text = json.dumps({**served, "console": None, "quiet": True, "counts": counts}, default=str)
-        os.environ |= {SERVED: text, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-        # A process that imports on a busy machine is not one that hangs; older releases fix this at 5 seconds.
-        patient = {_PATIENCE: 60} if _PATIENCE in signature(uvicorn.Config.__init__).parameters else {}
-        uvicorn.run(f"{__name__}:{made.__name__}", factory=True, workers=workers, **at, **patient)
 
 
 def made() -> Starlette:

@@ -30,6 +30,7 @@ class TrainingOptions(TypedDict, total=False):
     validate_steps: int | None
     monitor: str | None
     balance: Literal["none", "classes"] | None
+    complete_first: int | None
     modality_dropout: float | None
     modality_scheme: Literal["independent", "exactly_one", "subset"] | None
     method: str | None

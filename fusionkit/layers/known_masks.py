@@ -67,6 +67,10 @@ def count_of(mask: Tensor) -> int:
     return int((mask if known is None else known).count_nonzero())
 
 
+def _is_traced() -> bool:
+    return bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call]
+
+
 def is_whole(mask: Tensor) -> bool:
     """Whether a mask is known to be True everywhere: what it would choose may then be taken as it is.
 
@@ -78,7 +82,7 @@ def is_whole(mask: Tensor) -> bool:
         return True
     known = mask if mask.is_cpu else on_cpu(mask)
     # Tensors without values are of other types, or wrapped.
-    if type(known) is not Tensor or torch.jit.is_tracing() or is_functorch_wrapped_tensor(known):
+    if type(known) is not Tensor or _is_traced() or is_functorch_wrapped_tensor(known):
         return False
     return b"\0" not in known.numpy().tobytes()
 
@@ -88,7 +92,7 @@ def whole(mask: Tensor) -> Tensor:
 
     For masks that nobody outside has: the values of an array of NumPy may change without the tensor's knowing.
     """
-    if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+    if not torch.compiler.is_compiling() and not _is_traced():
         setattr(mask, _WHOLE, _version(mask))
     return mask
 

@@ -115,7 +115,7 @@ class Absence:
         if self.semantics != "skip":
             return module(*args, present=_table(args, columns), **more)  # type: ignore[no-any-return]
         mask = _all(columns)
-        return module(*args, **more) if is_whole(mask) else self._skip(module, args, mask, more)  # type: ignore[no-any-return]
+        return module(*args, **more) if is_whole(mask) else self._skip(module, args, mask, more)
 
     def prepared(self, args: Sequence[Tensor], columns: Sequence[Mask]) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The arguments for a call with norms in evaluation mode: positional, and `present` if needed."""

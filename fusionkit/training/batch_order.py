@@ -45,8 +45,12 @@ class Batches(Sampler[list[int]]):
     """The batches of one epoch, as the share of one process.
 
     `order` gives the positions of the cases of an epoch. `epoch` selects the order, `start` is the first batch to
-    yield, so that a run can resume in the middle of an epoch. Shares differ by at most one case.
+    yield, so that a run can resume in the middle of an epoch. Shares differ by at most one case. In the first
+    `sorted_epochs` the cases that are not `late`, (N,), come before the others.
     """
+
+    late: NDArray[np.bool_]
+    sorted_epochs = 0
 
     def __init__(self, order: Order, count: int, size: int, *, seed: int = 0, share: tuple[int, int] = (0, 1),
                  smallest: int = 1) -> None:
@@ -62,6 +66,8 @@ class Batches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         positions = self.order(np.random.default_rng([self.seed, self.epoch]))
+        if self.epoch < self.sorted_epochs:
+            positions = positions[np.argsort(self.late[positions], kind="stable")]
         for batch in np.split(positions, np.cumsum(self.sizes)[:-1])[self.start :]:
             yield np.array_split(batch, self.share[1])[self.share[0]].tolist()
 
@@ -184,7 +190,7 @@ def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: boo
                       generator=torch.Generator().manual_seed(batches.seed))
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

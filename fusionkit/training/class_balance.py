@@ -147,7 +147,27 @@ def training_batches(network: FusionModel, train: Dataset[Case], settings: Train
                       smallest=smallest_share(network))
     if settings.batches == "by_length":
         batches.order = by_length(order, _lengths(network, train), batches.sizes)
+    if settings.complete_first:
+        batches.late, batches.sorted_epochs = _incomplete(network, train), settings.complete_first
     return batches
+
+
+def _incomplete(network: FusionModel, train: Dataset[Case]) -> NDArray[np.bool_]:
+    """Which cases lack an input that the network reads. *Shape*: (N,).
+
+    Raises: UserError with `nothing-to-sort` if all or none do.
+    """
+    assert isinstance(train, CaseDataset), "what inputs a case has is known of a cohort; please report"
+    names = [value.name for value in network.plan.inputs]
+    late = np.zeros(len(train), dtype=bool)
+    for name in names:
+        late |= ~np.array(train.present(name), dtype=bool)
+    if late.all() or not late.any():
+        raise UserError(Diagnostic("nothing-to-sort", "'complete_first' has nothing to sort",
+                                   network.plan.graph.inputs[0].span,
+                                   why=f"{'no' if late.all() else 'every'} training case has all of {', '.join(names)}",
+                                   fix="set 'complete_first: 0'"))
+    return late
 
 
 def _lengths(network: FusionModel, train: Dataset[Case]) -> NDArray[np.int64]:

@@ -31,6 +31,7 @@ FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("validate_steps", int, "minimum number of steps between two validations"),
     ("monitor", str, "what selects the best epoch: loss or an installed metric"),
     ("balance", ("none", "classes"), "classes: draw equally often from every class"),
+    ("complete_first", int, "first epochs in which cases that have every input come before the others"),
     ("modality_dropout", float, "probability with which an optional input of a case is treated as missing"),
     ("modality_scheme", ("independent", "exactly_one", "subset"), "what modality_dropout is the probability of"),
     ("method", str, "the training method: none or the id of an installed one"),

@@ -122,6 +122,10 @@ class TrainingSettings(BaseModel):
         "classes: draw equally often from every class")] = Field(
         "none", description="classes: each epoch draws equally often from every class of the first head that has "
                             "classes.")
+    complete_first: Annotated[NonNegativeInt, Short(
+        "first epochs in which cases that have every input come before the others")] = Field(
+        0, description="First epochs in which the cases that have every input come before the others, each part in "
+                       "random order; 0, none.")
     modality_dropout: Annotated[float, Short(
         "probability with which an optional input of a case is treated as missing")] = Field(
         0.0, ge=0, lt=1, description="Probability with which training treats an optional input as missing; a case "

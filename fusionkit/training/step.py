@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ class Stepper:
         """Forward and backward over the batches of step `number` of the epoch, without changing the weights."""
         names = [*self.weights, *self.auxiliary, *(f"score/{name}" for name in self.method.scored)]
         self.method.begin_step(epoch, number, totals.rows)
-        sums = torch.zeros(len(names), dtype=torch.float64, device=self.processes.device)
+        of_batches: list[Tensor] = []
         two = self.step_losses.needs_two_passes(batches)
         first = self.step_losses.first_pass(batches, self.place, totals.cases) if two else None
         for position, batch in enumerate(batches):
@@ -115,9 +116,12 @@ class Stepper:
             with self.processes.no_sync(self.wrapped) if local else nullcontext():
                 placed = self.place(batch)
                 results = self._forward(placed, first[position] if first else None)
-                self.processes.accelerator.backward(self._loss(results, placed, totals))
+                self._backward(self._loss(results, placed, totals))
             sizes = dict.fromkeys(self.auxiliary, float(len(batch)))
-            sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
+            values = [results[name].detach() for name in names]
+            of_batches.append(torch.stack([value * sizes[name] if name in sizes else value
+                                           for name, value in zip(names, values, strict=True)]).double())
+        sums = reduce(torch.add, of_batches)
         if self.processes.accelerator.scaler is not None:
             self.processes.accelerator.unscale_gradients(self.optimiser)
         # A method that edits gradients by scores waits for these; else a step waits once, at its end.
@@ -132,6 +136,13 @@ class Stepper:
         found = {name: value for name, value in zip(names, read, strict=True) if not name.startswith("score/")}
         loss = combined(found, self.weights, self.auxiliary, totals)
         return Outcome(found, loss, abs(loss) < float("inf") and finite_parts == self.processes.count, logged)
+
+    def _backward(self, loss: Tensor) -> None:
+        """accelerate's with loss scaling; without, it divides by one first."""
+        if self.processes.accelerator.scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            self.processes.accelerator.backward(loss)
 
     def _forward(self, batch: Batch, first: FirstPass | None) -> dict[str, Tensor]:
         second = nullcontext() if first is None else self.step_losses.second_pass(first)
@@ -151,7 +162,8 @@ class Stepper:
         parts = {name: results[name] * share for name, share in shares.items()}
         parts |= {name: results[name] * (len(batch) / totals.cases) for name in self.auxiliary}
         seen = self.seen(batch, results, shares) if self.method.looks else None
-        return self.method.total(parts, seen) * self.processes.count
+        total = self.method.total(parts, seen)
+        return total if self.processes.count == 1 else total * self.processes.count
 
     def seen(self, batch: Batch, results: Mapping[str, Tensor], shares: Mapping[str, float]) -> BatchSeen:
         """A batch on the device, with what the objective gave for it, as a training method sees it."""
@@ -159,7 +171,7 @@ class Stepper:
                          self.processes.accelerator.autocast, self.processes.sharded)
 
     def _norm(self) -> Tensor:
-        """The gradient norm over all processes, clipped if requested.
+        """The gradient norm over all processes, clipped if requested; else a bound on it that is finite if it is.
 
         With loss scaling an overflow is part of the method, and without clipping the gradient is not checked.
         """
@@ -172,7 +184,10 @@ class Stepper:
         if most:
             return whole(accelerator.clip_grad_norm_(self.trainable, most))
         gradients = [parameter.grad for parameter in self.trainable if parameter.grad is not None]
-        return whole(torch.nn.utils.get_total_norm(gradients))
+        if self.processes.sharded or not gradients:
+            return whole(torch.nn.utils.get_total_norm(gradients))
+        # Whether it is finite is all that is asked of it.
+        return torch.stack(list(torch._foreach_norm(gradients))).sum()
 
     def change(self, rate: float) -> None:
         """Update the weights and clear the gradients."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from importlib import util
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -14,9 +13,11 @@ import pytest
 from small_study import GRAPH, write_study
 from small_study import without_plots as without_plots
 
-from fusionkit.comparison.jobs import array
-from fusionkit.comparison.jobs.array import ArrayJob, check_launcher, run_array
+from fusionkit.comparison.jobs import array, launchers
+from fusionkit.comparison.jobs.array import ArrayJob, run_array
+from fusionkit.comparison.jobs.board import MessageFile
 from fusionkit.comparison.jobs.claims import Claims
+from fusionkit.comparison.jobs.launchers import check_launcher
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import JOBS, WorkUnit, work_units
 from fusionkit.comparison.manifest import claim_comparison
@@ -102,7 +103,7 @@ def test_jobs_that_end_early_are_told(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_half_a_line_waits(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    task = array._Task(number=1, submitted=SimpleNamespace(paths=SimpleNamespace(stdout=out)))
+    task = MessageFile(out)
     assert task.messages() == []
     out.write_text('{"line": "one"}\nnoise\n{"line": "t')
     assert task.messages() == [{"line": "one"}]
@@ -111,14 +112,15 @@ def test_half_a_line_waits(tmp_path: Path) -> None:
 
 
 def test_options_are_names_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(util, "find_spec", lambda name, *_: None)
+    monkeypatch.setattr(launchers, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"fusionkit\[slurm\]"):
-        check_launcher([])
-    monkeypatch.setattr(util, "find_spec", lambda name, *_: name)
-    assert check_launcher(["partition=gpu", "time=240", "qos=a=b"]) == {"partition": "gpu", "time": 240, "qos": "a=b"}
+        check_launcher("slurm", [])
+    monkeypatch.setattr(launchers, "find_spec", lambda name: name)
+    assert check_launcher("slurm", ["partition=gpu", "time=240", "qos=a=b"]) == {"partition": "gpu", "time": 240,
+                                                                               "qos": "a=b"}
     for text in ("partition", "=gpu", "partition=", "a b=c"):
         with pytest.raises(UserError, match="--launcher-option cannot be"):
-            check_launcher([text])
+            check_launcher("slurm", [text])
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_a_fold_is_predicted_from_its_training_cases_by_the_package(weights: Pat
     assert not left and list(found) == ["TabICL"]
     told = found["TabICL"][0].heads["result"]
     unit = every[1]
-    table = baselines._tables(cohort, unit.train)
+    table = baselines.table_of(cohort, unit.train)
     assert width_of(cohort, unit.train) == table.shape[1] == 4
     model = TabICLClassifier(n_estimators=8, random_state=3, model_path=weights, allow_auto_download=False,
                              device="cpu")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.network.model import FusionModel
@@ -16,7 +17,6 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(en
 def test_the_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two small networks are trained, one of them twice, and everything is asked of one: some fifteen seconds."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fusionkit.evaluation.report_files.draw_figures", lambda report, folder: [])
     known: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     for number, block in enumerate(blocks):

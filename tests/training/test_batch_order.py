@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import Cohort, network
 from small_study import without_plots as without_plots
+from small_study import write_study
 from torch import nn
 
 from fusionkit.errors import RunError, UserError
+from fusionkit.network.build import build_plan
+from fusionkit.runs.setup import set_up
 from fusionkit.training.batch_order import (
     Batches,
     batch_sizes,
@@ -18,6 +21,8 @@ from fusionkit.training.batch_order import (
     seed_of,
     smallest_share,
 )
+from fusionkit.training.class_balance import training_batches
+from fusionkit.training.settings import TrainingSettings
 
 
 def shuffled(count):
@@ -52,6 +57,40 @@ def test_batches_by_length_have_every_case_once_and_less_padding(count, size, se
     assert list(sorted_ones) == found
     # Two sorted batches have two orders, so that epochs may agree by chance; twelve have half a billion.
     assert other != found or count // size < 12
+
+
+def test_complete_cases_come_first_in_the_first_epochs():
+    late = np.arange(23) % 3 == 0
+    batches, plain = (Batches(shuffled(23), 23, 5, seed=3) for _ in range(2))
+    batches.late, batches.sorted_epochs = late, 2
+    seen = set()
+    for epoch in range(3):
+        batches.epoch = plain.epoch = epoch
+        places, usual = (list(chain(*each)) for each in (batches, plain))
+        assert sorted(places) == list(range(23))
+        if epoch < 2:
+            assert list(late[places]) == [False] * 15 + [True] * 8
+            assert [place for place in usual if late[place]] == places[15:], "each part is in its random order"
+        else:
+            assert places == usual
+        seen.add(tuple(places))
+    assert len(seen) == 3
+
+
+def test_complete_first_is_refused_where_nothing_differs(tmp_path):
+    graph, data = write_study(tmp_path)
+    setup = set_up(graph, data)
+    rows = setup.cohort.rows
+    settings = TrainingSettings.model_validate({"complete_first": 2, "batch_size": 7})
+    cases = setup.cohort.dataset(rows, setup.cohort.fit(rows), None)
+    there = np.array(cases.present("scan"))
+    batches = training_batches(build_plan(setup.plan, 0), cases, settings, (0, 1))
+    first = list(chain(*batches))
+    assert 0 < there.sum() < len(there) and list(there[first]) == sorted(there, reverse=True)
+    for kept, says in ((there, "every training case has all of lab, scan"), (~there, "no training case has all of")):
+        some = cases.some(np.flatnonzero(kept).tolist())
+        with pytest.raises(UserError, match=rf"nothing-to-sort[\s\S]*{says}"):
+            training_batches(build_plan(setup.plan, 0), some, settings, (0, 1))
 
 
 def test_sorted_batches_come_in_random_order():

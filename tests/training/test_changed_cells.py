@@ -58,6 +58,23 @@ def test_a_corrupted_cell_is_of_another_training_case() -> None:
     assert seen == {0: {1, 3}, 1: {0, 3}, 2: {0, 1, 3}, 3: {0, 1}}
 
 
+@pytest.mark.parametrize(("share", "count"), [(1.0, 3), (0.7, 2), (0.1, 1), (0.0, 0)])
+def test_exact_corruption_takes_as_many_columns_in_every_case(share: float, count: int) -> None:
+    apart = VECTORS + np.arange(4, dtype=np.float32)[:, None] * 100  # no two cases have a value in common
+    table = ChangedTable(CELLS, apart, np.ones((4, 5), bool), [1, 3, 0])
+    taken = []
+    for epoch in range(60):
+        made = Augmented(Augmentation({"ehr": several(corrupt={"share": share, "exact": True})}), IDS, {}, seed=0,
+                         tables={"ehr": table})
+        given = batch(4, ehr=torch.from_numpy(apart))
+        given.known["ehr"] = torch.ones(4, 5, dtype=torch.bool)
+        other = made(given, epoch).inputs["ehr"].numpy() != apart
+        taken.append([other[:, list(cell.places)].any(1) for cell in CELLS])
+    columns = np.array(taken)
+    assert (columns.sum(axis=1) == count).all()
+    assert np.allclose(columns.mean(axis=(0, 2)), count / 3, atol=0.12), "every column equally often"
+
+
 GRAPH = """\
 fusionkit: 1
 name: table

@@ -141,7 +141,7 @@ def test_loss_scaling_acts_on_the_second_pass(tmp_path: Path) -> None:
     scaled = stepper(still(), tmp_path)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     scaled.processes.accelerator.scaler = scaler
-    scaled.processes.accelerator.unscale_gradients = lambda *_: scaler.unscale_(scaled.optimiser.optimizer)
+    scaled.processes.accelerator.unscale_gradients = lambda *_: scaler.unscale_(scaled.optimiser)
     torch.testing.assert_close(gradients(scaled, batches)[0], plain, **EXACT)
 
 

@@ -146,7 +146,7 @@ def test_loss_scaling_is_undone_before_the_hooks_and_an_overflow_is_no_step(tmp_
         stepper = Stepper(model, settings, processes)
         scaler = torch.amp.GradScaler("cpu", init_scale=scale)
         processes.accelerator.scaler = scaler
-        processes.accelerator.unscale_gradients = lambda *_: scaler.unscale_(stepper.optimiser.optimizer)  # noqa: B023
+        processes.accelerator.unscale_gradients = lambda *_: scaler.unscale_(stepper.optimiser)  # noqa: B023
         stepper.gradients([batch()], stepper.totals([batch()])[0])
         found = {name: weight.grad for name, weight in model.named_parameters()}
         assert stepper.method.numbers() == ({"steps": 1} if loss == 1 else {})

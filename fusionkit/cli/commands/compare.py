@@ -37,6 +37,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--inner", default="holdout", metavar="holdout|K",
                         help="what trials are judged on: a quarter of the training cases, or K inner folds (default "
                              "holdout)")
+    parser.add_argument("--choose", choices=("best", "one-se"), default="best",
+                        help="which trial is chosen: the best, or the one with the fewest weights within one standard "
+                             "error of it, which needs inner folds (default best)")
+    parser.add_argument("--prune", action="store_true",
+                        help="end trials between inner folds that are below the median of those before; they count")
+    parser.add_argument("--space", metavar="FILE",
+                        help="a file of YAML that overrides what trials try, by names or patterns of settings")
     parser.add_argument("--metric", metavar="ID", help="the installed metric to compare by, with options in braces "
                                                        "(default: auroc; mae for regression)")
     parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
@@ -45,17 +52,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N",
                         help="train in N processes on this machine, which share the folder; the weights are the same "
                              "(default 1)")
-    parser.add_argument("--launcher", choices=("processes", "slurm"), default="processes",
-                        help="what the jobs are: processes of this machine, or an array job of Slurm, which shares the "
-                             "folder on its disk (extra: slurm; default processes)")
+    parser.add_argument("--launcher", choices=("processes", "slurm", "ray"), default="processes",
+                        help="what the jobs are: processes of this machine, an array job of Slurm, or tasks of a Ray "
+                             "cluster, which share the folder on a disk (extras: slurm, ray; default processes)")
     parser.add_argument("--launcher-option", metavar="NAME=VALUE", dest="launcher_options", action="append", default=[],
-                        help="a parameter of Slurm for each job, such as partition=gpu or time=240; may be repeated")
+                        help="a parameter of Slurm or Ray for each job, such as partition=gpu or num_cpus=4; may be "
+                             "repeated")
     parser.add_argument("--budget", metavar="TIME",
                         help="the time that all of it may take, such as 8h, 90min or 1.5d: as many folds as fit are "
                              "run, each for all networks, and what was not run is said")
     parser.add_argument("--missing-rates", metavar="P,P",
                         help="measure every network with inputs of the test cases left out at random, with these "
                              "probabilities, such as 0,0.2,0.5")
+    parser.add_argument("--dropout-rows", type=float, default=0.0, metavar="P",
+                        help="add every network that can do without an input once more, trained with this modality "
+                             "dropout")
     parser.add_argument("--no-baselines", action="store_false", dest="baselines",
                         help="leave out the single-input networks and scikit-learn on the tables")
     parser.add_argument("--tabicl", metavar="FILE",
@@ -96,7 +107,7 @@ def run(args: Namespace, console: Console) -> int:
             console.line()
             names, rows = missing_table(absent)
             console.table(names, rows, right=range(1, len(names)))
-            for text in missing_texts(made.result.absent_left_out, made.result.comparison.settings.modality_dropout):
+            for text in missing_texts(made.result.absent_left_out, made.result.comparison):
                 console.line(text)
     names, rows = outlook.tuning_table(made.result.tuned)
     if rows:

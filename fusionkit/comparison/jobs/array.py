@@ -6,7 +6,6 @@ of JSON there. A job tells what it does on its standard output, which Slurm writ
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusionkit.comparison.jobs.board import Board, OneJob, several
+from fusionkit.comparison.jobs.board import Board, MessageFile, OneJob, several
 from fusionkit.comparison.jobs.budget import Turns
 from fusionkit.comparison.jobs.claims import Claims
 from fusionkit.comparison.jobs.request import ComparisonRequest
@@ -29,26 +28,6 @@ from fusionkit.training.signals import Interrupted, Interruption
 
 REQUEST, LOGS = "request.json", "array"
 _POLL_SECONDS = 1.0
-
-
-def check_launcher(options: Sequence[str]) -> dict[str, Any]:
-    """The parameters of Slurm that `partition=gpu` and the like ask for; numbers as such.
-
-    Raises: UserError with `missing-package` without submitit, or `bad-argument`.
-    """
-    from importlib.util import find_spec
-
-    if find_spec("submitit") is None:
-        raise UserError(Diagnostic("missing-package", "--launcher slurm needs submitit, which is not installed",
-                                   fix='pip install "fusionkit[slurm]"'))
-    found: dict[str, Any] = {}
-    for text in options:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier() or not value:
-            raise UserError(Diagnostic("bad-argument", f"--launcher-option cannot be {text!r}",
-                                       fix="write NAME=VALUE, such as partition=gpu or time=240"))
-        found[name] = int(value) if value.isdecimal() else value
-    return found
 
 
 class ArrayJob:
@@ -80,30 +59,10 @@ class ArrayJob:
 
 @dataclass(kw_only=True)
 class _Task(OneJob):
-    """One job of the array, the file of its standard output, and how much of it was read."""
+    """One job of the array, and the file of its standard output."""
 
     submitted: Any
-    read: int = 0
-
-    def messages(self) -> list[Mapping[str, Any]]:
-        """The messages since the last call; lines that are not whole yet are left."""
-        try:
-            with Path(self.submitted.paths.stdout).open("rb") as stream:
-                stream.seek(self.read)
-                content = stream.read()
-        except OSError:
-            return []  # it has not begun
-        whole, newline, _ = content.rpartition(b"\n")
-        self.read += len(whole) + len(newline)
-        found: list[Mapping[str, Any]] = []
-        for line in whole.splitlines():
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue  # of a library
-            if isinstance(message, dict):
-                found.append(message)
-        return found
+    told: MessageFile
 
 
 def run_array(request: ComparisonRequest, folder: Path, units: Sequence[WorkUnit], jobs: int, reporter: Reporter, *,
@@ -117,8 +76,9 @@ def run_array(request: ComparisonRequest, folder: Path, units: Sequence[WorkUnit
     claims = Claims(folder / JOBS)
     write_json(claims.folder / REQUEST, {"request": request.to_text()})
     count = min(jobs, sum(unit.split is not None for unit in units))
-    tasks = [_Task(number=number, submitted=each) for number, each in enumerate(
-        _submitted(folder.resolve(), count, options, cluster), start=1)]
+    submitted = _submitted(folder.resolve(), count, options, cluster)
+    tasks = [_Task(number=number, submitted=each, told=MessageFile(Path(each.paths.stdout)))
+             for number, each in enumerate(submitted, start=1)]
     reporter.line(f"{several(count, 'job')} submitted, the first as {tasks[0].submitted.job_id}; {len(units)} units of "
                   f"work; what they write is in {claims.folder / LOGS}")
     board = Board(len(units), reporter)
@@ -158,7 +118,7 @@ def _wait(tasks: Sequence[_Task], board: Board, interruption: Interruption, upda
     while True:
         over = all(task.submitted.done() for task in tasks)
         for task in tasks:
-            for message in task.messages():
+            for message in task.told.messages():
                 board.take(task, message)
         board.show(update)
         if over:

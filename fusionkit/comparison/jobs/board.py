@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fusionkit.progress import Progress
@@ -22,6 +24,34 @@ class OneJob:
     number: int
     at: str = "starting"
     problem: str = ""
+
+
+@dataclass
+class MessageFile:
+    """A file to which a job writes its messages, and how much of it was read."""
+
+    path: Path
+    read: int = 0
+
+    def messages(self) -> list[Mapping[str, Any]]:
+        """The messages since the last call; lines that are not whole yet are left."""
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.read)
+                content = stream.read()
+        except OSError:
+            return []  # it has not begun
+        whole, newline, _ = content.rpartition(b"\n")
+        self.read += len(whole) + len(newline)
+        found: list[Mapping[str, Any]] = []
+        for line in whole.splitlines():
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # of a library
+            if isinstance(message, dict):
+                found.append(message)
+        return found
 
 
 @dataclass

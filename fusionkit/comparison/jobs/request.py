@@ -32,6 +32,7 @@ class ComparisonRequest:
     tuning: Tuning | None = None
     reuse: Reuse = "auto"
     baselines: bool = True
+    dropout_rows: float = 0.0
     sets: Sequence[str] = ()
     plugins: Sequence[str] = ()
     data_roots: Sequence[str] = ()
@@ -46,7 +47,7 @@ class ComparisonRequest:
         return plan_comparison(
             self.graph, self.data, self.sets, self.node, self.candidates, singles=self.baselines, folds=self.folds,
             flags=self.settings, progress=progress, data_roots=self.data_roots, registry=registry,
-            before_reading=before_reading)
+            before_reading=before_reading, dropout_rows=self.dropout_rows)
 
     def cohorts(self, comparison: ComparisonPlan) -> list[Cohort]:
         """The cohort of every repeat or seed."""

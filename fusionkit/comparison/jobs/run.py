@@ -16,6 +16,8 @@ from fusionkit.comparison.jobs.budget import Budget, Turns, rule_of
 from fusionkit.comparison.jobs.claims import Claims, Settled
 from fusionkit.comparison.jobs.forked import ForkServer
 from fusionkit.comparison.jobs.launch import run_jobs
+from fusionkit.comparison.jobs.launchers import Launcher
+from fusionkit.comparison.jobs.on_ray import run_on_ray
 from fusionkit.comparison.jobs.request import ComparisonRequest
 from fusionkit.comparison.jobs.work import JOBS, Worker, WorkUnit, failures, sharing_of, trained_folds, work_units
 from fusionkit.comparison.shared_training import SharedTrainer
@@ -32,20 +34,20 @@ from fusionkit.runs.job import Reporter
 class JobLimits:
     """How many processes train, and the seconds of the budget, None without one, from `begin` in seconds since 1970.
 
-    `array` has the options of an array job of Slurm, None where the processes are of this machine; `server`
-    forks these.
+    `options` are those of the `launcher`; `server` forks the processes of this machine.
     """
 
     jobs: int = 1
     seconds: float | None = None
     begin: float = field(default_factory=time.time)
-    array: Mapping[str, Any] | None = None
+    launcher: Launcher = "processes"
+    options: Mapping[str, Any] = field(default_factory=dict)
     server: ForkServer | None = None
 
     @property
     def in_units(self) -> bool:
         """Whether the trainings are divided into units of work."""
-        return self.jobs > 1 or self.seconds is not None or self.array is not None
+        return self.jobs > 1 or self.seconds is not None or self.launcher != "processes"
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,13 @@ def train_in_units(request: ComparisonRequest, comparison: ComparisonPlan, cohor
     if limits.seconds is not None and expected is not None:
         end = limits.begin + limits.seconds
         Budget(limits.begin, end, limits.jobs, dict(expected.seconds)).write(claims.folder)
-    if limits.jobs > 1 or limits.array is not None:
+    if limits.jobs > 1 or limits.launcher != "processes":
         trainer = SharedTrainer(comparison, request.reuse, reporter)
         units = work_units(comparison, cohorts, sharing_of(trainer, tuner), request.seeds)
-        if limits.array is not None:
-            run_array(request, folder, units, limits.jobs, reporter, options=limits.array)
+        if limits.launcher == "slurm":
+            run_array(request, folder, units, limits.jobs, reporter, options=limits.options)
+        elif limits.launcher == "ray":
+            run_on_ray(request, folder, units, limits.jobs, reporter, options=limits.options)
         else:
             run_jobs(request, folder, units, limits.jobs, reporter, threads=comparison.settings.threads,
                      device=comparison.settings.device, server=limits.server)
@@ -155,6 +159,9 @@ class Accounts:
                      "trained was taken over.")
         if self.limits.seconds is None:
             return found
+        if self.seconds > self.limits.seconds:
+            found.append(f"That is {duration(self.seconds - self.limits.seconds)} more than the budget: predictions, "
+                         "scikit-learn's rows and the report took longer than the share that is kept for them.")
         if not self.missing:
             return [*found, f"All {len(self.splits)} splits were run for all networks."]
         left = len(self.missing)

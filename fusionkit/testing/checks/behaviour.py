@@ -20,7 +20,7 @@ from fusionkit.testing.probing.probes import MASKS, Probe, one_line, results, ru
 
 # Axes: B batch.
 _DRAWS = 5  # a unit may be at rest for one draw of weights and data; a dead parameter is so for all
-_BIASES = 24  # that are held against softmax: each takes two runs
+_BIASES = 24  # that are held against softmax: each takes a run
 _NAMED = 2  # parameters that a note lists
 _ZERO = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Below this share of the largest, a gradient counts as zero: cancellation leaves 1e-16 in float64, 1e-7 in float32."""
@@ -139,7 +139,7 @@ def _dead(probe: Probe, dtype: torch.dtype) -> tuple[set[str], set[str]]:
         without = _without_gradient(module, smooth, _ZERO[dtype])
         if dead is None:
             biases = sorted(without & {name for name, part in module.named_parameters() if part.dim() == 1})[:_BIASES]
-            ignored = {name for name in biases if ignored_by_softmax(probe, name, dtype)}
+            ignored = ignored_by_softmax(probe, biases, dtype)
             dead = without
         dead = (dead & without) - ignored
         if not dead:

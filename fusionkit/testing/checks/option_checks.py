@@ -22,7 +22,7 @@ from fusionkit.syntax.writer import write
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_error, place_of_option, place_of_options
 from fusionkit.testing.probing.options import Choice
-from fusionkit.testing.probing.probes import Probe, one_line, results
+from fusionkit.testing.probing.probes import Probe, one_line, quick, results
 
 _EXTREMES: Mapping[str, tuple[Any, ...]] = {"integer": (-1, 0), "number": (-1.0, 2.0)}
 _NO_OPTION = "no_such_option"
@@ -151,7 +151,8 @@ def _fails(probe: Probe, config: Config) -> tuple[str, str] | None:
             module = trial.build(device)
             if probe.heavy:
                 return None
-            output = module(*[torch.zeros(2, *shape.carried, device=device) for shape in probe.inputs])
+            with quick(device):
+                output = module(*[torch.zeros(2, *shape.carried, device=device) for shape in probe.inputs])
         empty = [list(part.shape) for part in results(output) if not part.numel()]
         return (f"it gives {empty[0]}", "") if empty else None
     except ComponentError:

@@ -19,7 +19,7 @@ from fusionkit.testing.checks.heads import head
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_option
 from fusionkit.testing.probing.options import Unreached
-from fusionkit.testing.probing.probes import Probe
+from fusionkit.testing.probing.probes import Probe, quick
 
 _WHOLE = {"model_dump", "model_dump_json", "model_copy", "__dict__", "__iter__", "__repr__"}
 """Attributes by which all options are read at once."""
@@ -78,7 +78,7 @@ def _read(component: Component, probe: Probe) -> set[str]:
         device = "cpu" if probe.meta_error else "meta"
         module = trial.build(device)
         inputs = [torch.zeros(3, *shape.carried, device=device) for shape in probe.inputs]
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), quick(device):
             for training in (False, True):
                 module.train(training)(*inputs)
     for function in (component.output, component.advice):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,16 +16,25 @@ _ATTENTION = "scaled_dot_product"
 _CLOSE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
-def ignored_by_softmax(probe: Probe, name: str, dtype: torch.dtype) -> bool:
-    """Whether a change of this parameter adds a constant to each row of some softmax's scores, and does nothing else.
+_Seen = tuple[tuple[Tensor, ...], list[tuple[Tensor, int]]]
+"""Results, and the scores of every softmax with its axis."""
+
+
+def ignored_by_softmax(probe: Probe, names: Iterable[str], dtype: torch.dtype) -> set[str]:
+    """Parameters of which a change adds a constant to each row of some softmax's scores, and does nothing else.
 
     q (k + b)^T = q k^T + q b^T, which is the same for all keys of a query: softmax does not see it.
     """
-    before, scores = _scores(probe, dtype, "")
-    after, others = _scores(probe, dtype, name)
+    names = list(names)
+    unmoved = _scores(probe, dtype, "") if names else ((), [])
+    return {name for name in names if _is_ignored(unmoved, _scores(probe, dtype, name), dtype)}
+
+
+def _is_ignored(unmoved: _Seen, moved: _Seen, dtype: torch.dtype) -> bool:
+    (before, scores), (after, others) = unmoved, moved
     if len(scores) != len(others) or not all(_close(x, y, dtype) for x, y in zip(before, after, strict=True)):
         return False
-    moved = False
+    differs = False
     for (one, dim), (other, _) in zip(scores, others, strict=True):
         if one.shape != other.shape:
             return False
@@ -36,12 +46,12 @@ def ignored_by_softmax(probe: Probe, name: str, dtype: torch.dtype) -> bool:
         size = max(1.0, float(torch.where(finite, one, 0).abs().max())) * _CLOSE[dtype]
         if float(torch.where(finite, change - mean, 0).abs().max()) > size:
             return False
-        moved = moved or float(change.abs().max()) > size
-    return moved
+        differs = differs or float(change.abs().max()) > size
+    return differs
 
 
-def _scores(probe: Probe, dtype: torch.dtype, moved: str) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, int]]]:
-    """Results, and the scores of every softmax with its axis, after a change of one parameter."""
+def _scores(probe: Probe, dtype: torch.dtype, moved: str) -> _Seen:
+    """What is seen after a change of one parameter."""
     module = probe.module().to(dtype)
     if moved:
         parameter = module.get_parameter(moved)

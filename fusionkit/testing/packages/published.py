@@ -10,6 +10,7 @@ import torch
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.graph.builder import from_tree
 from fusionkit.network.build import build_plan, plan
+from fusionkit.network.meta_results import MetaResults
 from fusionkit.network.model import FusionModel
 from fusionkit.registry.lookup import Registry
 from fusionkit.syntax.reader import read_file
@@ -47,7 +48,7 @@ def _build(path: Path, sizes: Mapping[str, Sequence[int]], registry: Registry) -
     if any(node.node.weights is not None for node in made.nodes):
         build_plan(made)
     else:
-        with torch.device("meta"):
+        with torch.device("meta"), MetaResults():
             FusionModel(made, weights_follow=True)
     return len(made.nodes)
 

@@ -123,7 +123,7 @@ class Probe:
 
     def build(self, device: str = "cpu", seed: int = 0) -> nn.Module:
         """The module as a network would have it, in evaluation mode."""
-        with torch.random.fork_rng(devices=[]), torch.device(device), WithoutValues(), _quick(device):
+        with torch.random.fork_rng(devices=[]), torch.device(device), WithoutValues(), quick(device):
             torch.manual_seed(seed)
             module = self.component.module(self.config, list(self.inputs))
         if not isinstance(module, nn.Module):
@@ -220,7 +220,7 @@ def witness(probe: Probe, device: str, batch: int, masked: bool = False) -> Witn
     inputs = [torch.zeros(batch, *shape.carried, device=device) for shape in probe.inputs]
     with torch.no_grad():
         if masked and "present" in inspect.signature(module.forward).parameters:
-            with _quick(device):
+            with quick(device):
                 output = module(*inputs, present=torch.ones(batch, len(inputs), dtype=torch.bool, device=device))
             return Witness(probe.inputs, _output(batch, output))
         with Counted() as work:
@@ -228,7 +228,8 @@ def witness(probe: Probe, device: str, batch: int, masked: bool = False) -> Witn
     return Witness(probe.inputs, _output(batch, output), work.flops // 2 // batch, work.operations)
 
 
-def _quick(device: str) -> AbstractContextManager[object]:
+def quick(device: str) -> AbstractContextManager[object]:
+    """Within, what operations give on the meta device is remembered; nothing changes on another."""
     return MetaResults() if device == "meta" else nullcontext()
 
 

@@ -11,6 +11,7 @@ import torch
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
+from fusionkit.network.meta_results import MetaResults
 from fusionkit.shapes.layouts import TensorShape
 from fusionkit.testing.places import place_of_error
 from fusionkit.testing.probing.inside import checked_options
@@ -219,7 +220,7 @@ def _shrunk(probe: Probe) -> Probe:
         small = replace(probe, inputs=inputs)
         try:
             cost = witness(small, "meta", _CPU_BATCHES[1]).cost
-            with torch.no_grad():
+            with torch.no_grad(), MetaResults():
                 small.build("meta").train()(*[torch.zeros(3, *shape.carried, device="meta") for shape in inputs])
         except Exception:  # noqa: S112  # whatever it is, the larger grids still work
             continue

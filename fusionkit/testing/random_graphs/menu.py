@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
@@ -19,6 +18,7 @@ from fusionkit.components.kinds import GRAPH_KINDS, kind_of
 from fusionkit.errors import GraphError
 from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
+from fusionkit.network.meta_results import Counted, MetaResults
 from fusionkit.planning.plan import Call
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, shape_of, stated
@@ -170,7 +170,7 @@ class Menu:
 
 
 def _built(call: Call, device: str) -> nn.Module:
-    with torch.device(device):
+    with torch.device(device), MetaResults() if device == "meta" else nullcontext():
         return make_module(call, "trial", seed=0, weights_follow=True)
 
 
@@ -179,9 +179,9 @@ def _cost(module: nn.Module, positions: int, counted_on: Sequence[TensorShape] =
     parameters = sum(parameter.numel() for parameter in module.parameters())
     work = parameters * positions
     if counted_on and work <= Limits().work:
-        with torch.no_grad(), suppress(Exception), FlopCounterMode(display=False) as flops:
+        with torch.no_grad(), suppress(Exception), Counted() as counted:
             module.eval()(*[torch.empty(2, *shape.carried, device="meta") for shape in counted_on])
-            work = max(work, flops.get_total_flops() // 4)  # a product and a sum, of two cases
+            work = max(work, counted.flops // 4)  # a product and a sum, of two cases
     return Limits(parameters, work)
 
 
