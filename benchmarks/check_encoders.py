@@ -3,7 +3,7 @@
 Run: python benchmarks/check_encoders.py [NAME ...] [--rounds 3].
 Folders and files of weights in the form of published ones, of their size, are made with random numbers. Each check is
 the first work of a process, a copy of one that has imported modules and done nothing else (it needs `fork`): once with
-the imports of the packages that the encoder needs, where no encoder before it has, and then without.
+the imports of the packages that the encoder needs, and then without.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def main() -> None:
             if args.names and not any(part in name for part in args.names):
                 continue
             folder = Path(scratch) / str(place)
-            first, check = measured(tried, folder, args.rounds)
+            first, check = apart(measured, tried, folder, args.rounds)
             shutil.rmtree(folder)
             print(f"{name:44} {first:13.2f} {check:7.2f}", flush=True)
 

@@ -68,7 +68,7 @@ def count_of(mask: Tensor) -> int:
 
 
 def _is_traced() -> bool:
-    return bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call]
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]  # public, and without types
 
 
 def is_whole(mask: Tensor) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fusionkit.api import (
     Bundle,
+    ComponentError,
     Config,
     Fitted,
     Fusion,
@@ -59,6 +60,9 @@ class Smil(Fitted):
 
     def __init__(self, config: SmilConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
+        if len(inputs) < 2:
+            raise ComponentError("it makes an input of the others, but is given one", fix="give two or more: "
+                                 "from: [ct, pet]")
         self.config = config
         self.weigh = nn.ModuleDict(
             {f"{source}_to_{place}": nn.Sequential(nn.Linear(shape.width, config.hidden), nn.ReLU(),
