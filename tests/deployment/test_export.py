@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import small_study
 import tiny_study
+import torch
 from small_study import read_table
 from small_study import without_plots as without_plots
 
@@ -17,6 +18,7 @@ import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.deployment.batches import stacked
 from fusionkit.deployment.record import EXPORTED, ExportedInput
+from fusionkit.deployment.tracing import DecodedNetwork, heads_of, inputs_of
 from fusionkit.errors import GraphError, UserError
 
 CORE = Path(fusionkit.__file__).parent
@@ -193,6 +195,16 @@ def test_one_fold_can_be_exported_alone(folds):
     found = fusionkit.predict(folds / "alone", folds / "data.yaml", quiet=True)
     assert found.results["result"].values == pytest.approx(wanted.results["result"].values, abs=1e-5)
     assert found.trained_on == wanted.trained_on
+
+
+def test_a_head_behind_optional_inputs_has_a_mask_though_all_is_there():
+    """Where the CPU knows that nothing is absent a network drops its masks; the program keeps them."""
+    model = fusionkit.build(fusionkit.plan({
+        "fusionkit": 1, "name": "small", "inputs": {"lab": {"vector": [3], "optional": True}},
+        "nodes": {"kind": {"use": "head.classify", "from": "lab", "with": {"classes": ["no", "yes"]}}}}))
+    network = DecodedNetwork(model, inputs_of(model, set()))
+    given = {"lab": torch.zeros(2, 3), "lab:mask": torch.ones(2, dtype=torch.bool)}
+    assert [head.valid for head in heads_of([network], given)] == [True]
 
 
 def test_tokens_are_padded_and_masked():
