@@ -199,9 +199,9 @@ def _layer_norm(x: Any, normed: Any, weight: Any, bias: Any, _: float) -> tuple[
     return _contiguous(x.shape, x.dtype), moments, moments
 
 
-def _batch_norm(x: Any, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *_: float
-                ) -> tuple[_Laid, ...] | None:
+def _batch_norm(x: Any, *settings: Any) -> tuple[_Laid, ...] | None:
     """In evaluation, where it gives no statistics of the batch."""
+    weight, bias, mean, variance, training = settings[:5]
     fits = not training and _floating(x) and x.dim() > 1 and mean is not None and variance is not None and all(
         part is None or (_floating(part) and part.dtype is x.dtype and part.shape == x.shape[1:2])
         for part in (weight, bias, mean, variance))
@@ -246,8 +246,8 @@ def _of_sum(_: Tensor, x: Tensor, y: Tensor, **more: Any) -> int:
     return _of_product(x, y)
 
 
-def _of_convolution(x: Tensor, weight: Tensor, _bias: Any, _stride: Any, _padding: Any, _dilation: Any,
-                    transposed: bool, *_: Any, out_val: Tensor, **__: Any) -> int:
+def _of_convolution(x: Tensor, weight: Tensor, *settings: Any, out_val: Tensor, **_: Any) -> int:
+    transposed = settings[4]  # after bias, stride, padding and dilation
     grid = (x if transposed else out_val).shape[2:]
     return 2 * x.shape[0] * prod(grid) * prod(weight.shape)
 
