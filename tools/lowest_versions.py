@@ -22,8 +22,8 @@ from packaging.requirements import Requirement
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 YANKED = {"build": "1.2.1", "pytest-xdist": "3.6.1", "setuptools": "77.0.1"}
 """Floors of the test tools that were withdrawn or never published, with the first version that can be installed."""
-EXTRAS = ("excel", "explain", "export", "hf", "keras", "monai", "nifti", "nrrd", "parquet", "seg", "serve", "slurm",
-          "tabicl", "text", "tiff", "tune", "video")
+EXTRAS = ("excel", "explain", "export", "hf", "keras", "monai", "nifti", "nrrd", "parquet", "ray", "seg", "serve",
+          "slurm", "tabicl", "text", "tiff", "tune", "video")
 """The extras for users that are installed together with all dependencies; `dicom` comes after them."""
 TESTS = {
     "accelerate": "tests/training/test_loop.py", "matplotlib": "tests/explanation/test_overlay_plot.py",
@@ -34,7 +34,7 @@ TESTS = {
     "safetensors": "tests/network/test_weights.py", "timm": "tests/plugins/encoders/test_timm.py",
     "torch": "tests/network/test_model.py", "python-calamine": "tests/data/test_workbook.py",
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "tests/deployment/test_export.py"),
-    "submitit": "tests/comparison/test_array.py",
+    "submitit": "tests/comparison/test_array.py", "ray": "tests/comparison/test_ray.py",
     **dict.fromkeys(("starlette", "uvicorn", "python-multipart"), "tests/serving/test_app.py"),
     "captum": "tests/explanation/test_gradcam.py", "scikit-learn": "tests/datasets/test_breast_cancer.py",
     **dict.fromkeys(("monai", "einops"), "tests/plugins/encoders/test_monai.py"),

@@ -96,7 +96,8 @@ class TableSearch:
                                     "weights": _SIZES[name]({key.rpartition(".")[2]: value
                                                              for key, value in values.items()})}
             try:
-                scores = [-self._loss(name, cohort, table, replace(unit, train=learned, test=judged), values, seed)
+                scores = [-self._loss(name, cohort, table, replace(unit, train=learned, test=judged), values=values,
+                                      seed=seed)
                           for table, (learned, judged) in zip(tables, divisions, strict=True)]
                 trials.append(told | {"scores": scores, "score": fmean(scores)})
             except ValueError as problem:  # scikit-learn's word for what it cannot fit
@@ -108,7 +109,7 @@ class TableSearch:
                 "values": best["values"], "score": best["score"], "default_score": trials[0]["score"], "epochs": None,
                 "seconds": time.perf_counter() - begin}
 
-    def _loss(self, name: str, cohort: Cohort, table: Floats, unit: Unit, values: Values, seed: int) -> float:
+    def _loss(self, name: str, cohort: Cohort, table: Floats, unit: Unit, *, values: Values, seed: int) -> float:
         own = {key.rpartition(".")[2]: value for key, value in values.items()}
         return sum(_loss_of(head, baselines.fitted(name, cohort, head, table, unit, seed=seed,
                                                    model=baselines.with_settings(own)), cohort, unit)

@@ -38,7 +38,7 @@ _EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
 LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES,
            "warmup_epochs": _EPOCHS, "step_epochs": _EPOCHS, "patience": _EPOCHS, "validate_steps": 1_000_000_000,
            "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST, "fold": _EPOCHS,
-           "checkpoint_steps": _LARGEST}
+           "checkpoint_steps": _LARGEST, "complete_first": _EPOCHS}
 """The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]

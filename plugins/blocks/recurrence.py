@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from warnings import catch_warnings, filterwarnings
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +69,10 @@ def over_steps(step: Step, start: States, given_Bt: Sequence[Tensor]) -> Tensor:
             made = step(states, given)
             return made, made[0].clone()  # scan takes no output that is a state as well
 
-        return scan(scanned, start, tuple(part.transpose(0, 1) for part in given_Bt))[1].transpose(0, 1)
+        with catch_warnings():
+            # It looks whether its arguments have gradients, and hides PyTorch's warning, but not where that is an error.
+            filterwarnings("ignore", "The .grad attribute of a Tensor", UserWarning)
+            return scan(scanned, start, tuple(part.transpose(0, 1) for part in given_Bt))[1].transpose(0, 1)
     states, found = start, []
     for given in zip(*(part.unbind(1) for part in given_Bt), strict=True):
         states = step(states, given)

