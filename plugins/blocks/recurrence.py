@@ -70,7 +70,7 @@ def over_steps(step: Step, start: States, given_Bt: Sequence[Tensor]) -> Tensor:
             return made, made[0].clone()  # scan takes no output that is a state as well
 
         with catch_warnings():
-            # It looks whether its arguments have gradients, and hides PyTorch's warning, but not where that is an error.
+            # It looks for gradients of its arguments, and hides PyTorch's warning, but not where that is an error.
             filterwarnings("ignore", "The .grad attribute of a Tensor", UserWarning)
             return scan(scanned, start, tuple(part.transpose(0, 1) for part in given_Bt))[1].transpose(0, 1)
     states, found = start, []

@@ -19,7 +19,7 @@ RUNS = 250
 
 
 def spent(work: Callable[[], object]) -> float:
-    """Seconds of processor time of this thread, the least of three tries, without collections of what other tests hold."""
+    """Seconds of processor time of this thread, the least of three tries, without collecting what other tests hold."""
     found = []
     gc.disable()
     try:
