@@ -218,7 +218,9 @@ def test_a_training_is_stopped_and_resumed_by_another_studio(tmp_path: Path):
     assert "--resume" in second.log(job["id"], 0)["text"] and (tmp_path / "run" / "last").exists()
     place = tmp_path / PLACE / job["id"] / runner.JOB
     reached = second.job(job["id"])["progress"]["epoch"]
-    place.write_text(place.read_text().replace("--epochs=50000", f"--epochs={reached + 7}"))
+    asked_for = json.loads(place.read_text())
+    asked_for["asked"]["settings"]["epochs"] = reached + 7
+    place.write_text(json.dumps(asked_for))
     second.resume(job["id"])
     until(lambda: second.job(job["id"])["state"] == "done", 120)
     assert second.job(job["id"])["progress"] == {"fold": None, "folds": None, "epoch": reached + 7,
