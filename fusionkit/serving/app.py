@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from python_multipart.exceptions import FormParserError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -151,7 +152,7 @@ class _Server:
                            max_fields=self.limits.form_fields, max_part_size=self.limits.cells_bytes)
         try:
             found = await parser.parse()
-        except (MultiPartException, KeyError, UnicodeDecodeError) as error:
+        except (MultiPartException, FormParserError, KeyError, UnicodeDecodeError) as error:
             raise bad_request("the request cannot be read", getattr(error, "message", type(error).__name__)) from None
         if not parser.whole:
             for file in parser._files_to_close_on_error:
