@@ -1,5 +1,6 @@
 """Components as options of components: planned, built, drawn, saved and shown as any other."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import nesting_components as nesting
@@ -11,6 +12,7 @@ from fusionkit.api import Config, Encoder, Fusion, Inner, TensorShape, Vector, i
 from fusionkit.cli.commands.plugins_show import option_rows
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
+from fusionkit.components.inner import without_fetching
 from fusionkit.drawing.svg import svg
 from fusionkit.network.build import build_plan, plan
 from fusionkit.network.folder import load, lock, save_network
@@ -80,6 +82,31 @@ def test_a_rule_that_only_a_run_can_tell_is_run() -> None:
 
     halves = Inner.of(Encoder("halves", Nothing, Halves, rule="B _ -> ?"))
     assert halves.output([Vector((8,))]) == Vector((4,)) and halves.absent == "skip"
+    assert halves.output([Vector((6,))]) == Vector((3,))
+
+
+def test_a_run_that_told_a_shape_is_not_repeated_by_copies_either() -> None:
+    built = []
+
+    class Wanted(Config):
+        """How many features are kept."""
+
+        features: int = 3
+
+    class First(torch.nn.Module):
+        def __init__(self, config: Wanted, inputs: list[TensorShape]) -> None:
+            super().__init__()
+            built.append(config.features)
+            self.kept = config.features
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return features[:, :self.kept]
+
+    component = Encoder("first", Wanted, First, rule="B _ -> ?")
+    three = Inner.of(component)
+    copied = replace(three, config=without_fetching(Wanted()))
+    assert three.output([Vector((7,))]) == copied.output([Vector((7,))]) == Vector((3,)) and built == [3]
+    assert Inner.of(component, features=5).output([Vector((7,))]) == Vector((5,)) and built == [3, 5]
 
 
 def test_without_a_look_up_it_says_what_to_do() -> None:
