@@ -80,7 +80,7 @@ def rank_figure(ranking: HeadRanking) -> Figure:
         axes.spines["left"].set_visible(False)
     _magnify(left, [(place, row.kind, row.metric) for place, row in zip(places, rows, strict=True)])
     _magnify(right, [(place, row.kind, row.difference) for place, row in zip(places, rows, strict=True)
-                     if row.difference is not None])
+                     if row.difference is not None], [0.0])
     title = f"{ranking.label} of head {ranking.head.name}, {ranking.cases} test cases"
     left.set_title(fitting(title, 60), loc="left")
     right.set_title("filled marker: p < 0.05 after Holm's correction", loc="left", fontsize=9, color="#555555")
@@ -88,10 +88,14 @@ def rank_figure(ranking: HeadRanking) -> Figure:
     return figure
 
 
-def _magnify(axes: Axes, shown: Sequence[tuple[int, str, MetricResult | Difference]]) -> None:
-    """Let the networks fill a panel of which a constant prediction far away would take most; its value is written."""
-    ends = [end for _, kind, found in shown if kind != "constant" for end in (found.low, found.value, found.high)
-            if end is not None]
+def _magnify(axes: Axes, shown: Sequence[tuple[int, str, MetricResult | Difference]], also: Sequence[float] = ()
+             ) -> None:
+    """Let the networks fill a panel of which a constant prediction far away would take most; its value is written.
+
+    `also` are other values that stay in sight.
+    """
+    ends = [end for _, kind, found in shown if kind != "constant"
+            for end in (found.low, found.value, found.high, *also) if end is not None]
     far = [(place, found.value) for place, kind, found in shown if kind == "constant" and found.value is not None]
     if not ends or not far:
         return
