@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,7 +59,7 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
         "work/{id}/log": desk.log, "cases": cases.cases, "case": cases.case, "picture": cases.picture}
     posts: dict[str, Handler] = {
         "outline": desk.outline, "data": desk.data, "reload": desk.reload,
-        "check": desk.asked("check"), "edit": desk.asked("edit"), "words": desk.asked("words"),
+        "check": desk.check, "edit": desk.asked("edit"), "words": desk.asked("words"),
         "diff": desk.asked("difference"), "page": desk.admit, "propose": desk.propose,
         "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
         "case/inputs": cases.inputs, "case/slices": cases.slices}
@@ -123,7 +124,9 @@ class _Desk:
         self.frames = Frames(folder)
 
     async def about(self, request: Request) -> Response:
-        return JSONResponse({"version": __version__, "folder": self.folder.path.name, "write": self.folder.write,
+        return JSONResponse({"version": __version__, "folder": self.folder.path.name, "place": str(self.folder.path),
+                             "command": shlex.join(["fusionkit", "studio", str(self.folder.path), "--write"]),
+                             "write": self.folder.write,
                              "worker": "ready" if self.link.ready else "starting"})
 
     async def files(self, request: Request) -> Response:
@@ -151,6 +154,12 @@ class _Desk:
         place = self.folder.place(text_of(given, "path"))
         return await answered(self.link, "data", {"text": text_of(given, "text"), "place": str(place),
                                                   "cells": bool(given.get("cells"))})
+
+    async def check(self, request: Request) -> Response:
+        """What the worker says of a graph's text; `data` is the path of a data file that tells its sizes."""
+        given = await body_of(request)
+        data = str(self.folder.place(text_of(given, "data"))) if given.get("data") else None
+        return await answered(self.link, "check", {**given, "data": data})
 
     async def reload(self, request: Request) -> Response:
         """Start the worker anew: it finds components that were installed or changed since."""

@@ -128,7 +128,7 @@ def test_a_data_file_is_checked_where_it_lies(folder: Path):
 def test_the_worker_is_asked(folder: Path, text: str, status: int):
     found = request(app(folder), "POST", "/api/check", {"text": text})
     assert found.status == status
-    assert status != 200 or found.data == {"call": "check", "with": {"text": text}}
+    assert status != 200 or found.data == {"call": "check", "with": {"text": text, "data": None}}
 
 
 def test_a_graph_is_drawn_before_its_components_are_there(folder: Path):

@@ -202,18 +202,20 @@ def walk(page: Page, folder: Path) -> None:
     gestures(page, folder)
     page.get_by_role("link", name="Runs").click()
     page.get_by_role("link", name="cv", exact=True).click()
-    expect(page.get_by_role("img")).to_have_attribute("aria-label", "loss: train_loss from 0.800 to 0.375 in 3 epochs")
+    expect(page.get_by_role("img")).to_have_attribute("aria-label", "loss: train loss from 0.800 to 0.375 in 3 epochs")
     expect(page.get_by_text("2 of 2 folds")).to_have_count(0)
     keep(page, "run")
 
 
 def box(locator: Locator) -> dict[str, float]:
-    """Where an element is; while the drawing is made anew, one within it is nowhere for a moment."""
-    for _ in range(200):
+    """Where an element comes to rest; while the drawing is made anew, one within it is nowhere for a moment."""
+    before = None
+    for _ in range(100):
         found = locator.bounding_box()
-        if found is not None:
+        if found is not None and found == before:
             return dict(found)
-        time.sleep(0.05)
+        before = found
+        time.sleep(0.2)
     raise AssertionError(f"{locator} is not shown")
 
 

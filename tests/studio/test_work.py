@@ -234,11 +234,20 @@ def test_settings_that_are_none_give_no_flags():
 
 
 def test_progress_is_read_from_what_the_training_wrote(tmp_path: Path):
-    assert progress(tmp_path) == {"fold": None, "folds": None, "epoch": 0, "of": None, "trained": False}
+    nothing = {"fold": None, "folds": None, "epoch": 0, "of": None, "network": 1, "networks": 1, "trained": False}
+    assert progress(tmp_path) == nothing
     (tmp_path / "cases.json").write_text(json.dumps({"folds": [["a"], ["b"], ["c"]]}))
     for fold, epochs in ((0, 5), (1, 2)):
         place = tmp_path / f"fold-{fold}"
         place.mkdir()
         (place / "history.csv").write_text("epoch,train_loss\n" + "1,0.5\n" * epochs)
         (place / "graph.yaml").write_text("fusionkit: 1\ntraining: {epochs: 7}\n")
-    assert progress(tmp_path) == {"fold": 2, "folds": 3, "epoch": 2, "of": 7, "trained": False}
+    known = {**nothing, "fold": 2, "folds": 3, "epoch": 2, "of": 7}
+    assert progress(tmp_path) == known
+    # Several networks: one for each part that is held out, or as many as the ensemble has.
+    (tmp_path / "fold-1" / "cases.json").write_text(json.dumps({"held_out": [["a"], ["b"], ["c"]]}))
+    (tmp_path / "fold-1" / "members" / "1").mkdir(parents=True)
+    assert progress(tmp_path) == {**known, "epoch": 0, "network": 2, "networks": 3}
+    (tmp_path / "fold-1" / "graph.yaml").write_text("uncertainty: {with: {members: 7}}\ntraining: {epochs: 7}\n")
+    (tmp_path / "fold-1" / "members" / "1" / "history.csv").write_text("epoch\n1\n")
+    assert progress(tmp_path) == {**known, "epoch": 1, "network": 2, "networks": 7}

@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { chart } from "./curves.js";
 import { changedRows, changesTable, hash } from "./diff.js";
-import { ago, figure, h, say } from "./dom.js";
+import { ago, figure, h, later, narrow, say } from "./dom.js";
 import { pageLinks } from "./frame.js";
 
 const SHOWN = 100, EVERY = 2000;
@@ -21,6 +21,7 @@ export async function runsPage(main, about, id) {
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, h("table", {}, h("thead", {}, h("tr", {},
       ["", "run", "network", "state", "results, 95 %", "changed"].map((name) => h("th", { scope: "col" }, name || h("span", {}, "choose"))))), body)), side));
   draw();
+  if (id && narrow()) later(side);
   if (id) show(id);
   rest().catch((error) => say(error.message));
 
@@ -108,7 +109,8 @@ export async function runsPage(main, about, id) {
 }
 
 function both(one, other) {
-  return Object.keys(one.heads).filter((head) => other.heads[head]).map((head) => h("table", {}, h("caption", {}, head), h("tbody", {},
+  return Object.keys(one.heads).filter((head) => other.heads[head]).map((head) => h("table", {}, h("caption", {}, head),
+    h("thead", {}, h("tr", {}, ["metric, 95 %", one.path, other.path].map((name, at) => h("th", { scope: "col", class: at ? "number" : null }, name)))), h("tbody", {},
     Object.entries(one.heads[head].metrics).map(([name, values]) => h("tr", {}, h("td", {}, one.heads[head].labels[name] || name),
       h("td", { class: "number" }, told(values)), h("td", { class: "number" }, told(other.heads[head].metrics[name] || [])))))));
 }
