@@ -149,7 +149,12 @@ class Work:
             argv = ["inspect", self._file(given, "data"), "-o", f"./{output}"]
         elif command in OF_RUNS:
             run = self.folder.folder(_text(given, "run"))
-            argv = [str(command), f"./{run.relative_to(self.folder.path).as_posix()}"]
+            place = f"./{run.relative_to(self.folder.path).as_posix()}"
+            argv = [str(command), place]
+            if command == "explain" and given.get("case") is not None:
+                # Beside what was explained of all cases, which has what each input adds to every case.
+                argv += [f"--case={_text(given, 'case')}", "--method=explanation.gradcam",
+                         f"--output={place}/explain-{secrets.token_hex(3)}"]
         else:
             raise ValueError(f"{command!r} is no command of the page")
         if command != "demo":

@@ -62,8 +62,12 @@ def test_a_training_is_started_with_arguments_of_our_own_alone(folder: Path, sta
     ({"command": "demo", "output": "demo", "tables": True}, ["demo", "./demo", "--tables"]),
     ({"command": "inspect", "data": "data.yaml", "output": "in/one"}, ["inspect", "./data.yaml", "-o", "./in/one"]),
     ({"command": "explain", "run": "cv"}, ["explain", "./cv"]),
+    ({"command": "explain", "run": "cv", "case": "-o"},
+     ["explain", "./cv", "--case=-o", "--method=explanation.gradcam", "--output=./cv/explain-0a1b2c"]),
     ({"command": "report", "run": "cv"}, ["report", "./cv"])])
-def test_other_commands_of_the_page(folder: Path, started: list[Path], given: dict[str, Any], argv: list[str]):
+def test_other_commands_of_the_page(folder: Path, started: list[Path], given: dict[str, Any], argv: list[str],
+                                    monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fusionkit.studio.work.secrets.token_hex", lambda count: "0a1b2c"[:2 * count])
     (folder / "cv").mkdir()
     assert asked(folder, "POST", "/api/work", given).status == 200
     plugin = [] if given["command"] == "demo" else [f"--plugin={Path('own.py').resolve()}"]

@@ -243,6 +243,7 @@ export async function graphPage(main, about, path, begun) {
       state.base = (await put("file", { path: name, text, base: state.base })).base;
       state.saved = text;
       forget();
+      if (begun) history.replaceState(null, "", `#/graph/${encodeURI(name)}`);  // from here on it is that file
       tell(`${name} is saved`);
     } catch (error) {
       if (error.status !== 409) { tell(error.message); return; }

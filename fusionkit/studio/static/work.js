@@ -121,6 +121,7 @@ export async function workPage(main, about, id) {
     const p = job.progress;
     const parts = p ? [p.fold ? `fold ${p.fold}${p.folds ? ` of ${p.folds}` : ""}` : "", p.networks > 1 ? `network ${p.network} of ${p.networks}` : "", p.epoch ? `epoch ${p.epoch}${p.of ? ` of at most ${p.of}` : ""}` : "reading data"].filter(Boolean) : [];
     const active = ACTIVE.includes(job.state);
+    if (p && p.trained && (!p.folds || p.fold === p.folds)) parts.splice(0, parts.length, "trained; the results are computed");
     if (job.state === "waiting") parts.splice(0, parts.length, first ? `one command runs at a time; this one waits for ${first.command}${first.output ? ` in ${first.output}` : ""}` : "waits for its turn");
     const done = p && p.of ? ((p.folds ? p.fold - 1 : 0) + (p.network - 1 + Math.min(1, p.epoch / p.of)) / p.networks) / (p.folds || 1) : null;
     const held = head.contains(document.activeElement);
