@@ -24,6 +24,7 @@ from fusionkit.records.histories import curves, histories
 from fusionkit.records.run_folders import COMPARED, GRAPH, RunIndex, RunRow, folds_of, read_row, run_rows
 from fusionkit.studio.bodies import answered, body_of, text_of
 from fusionkit.studio.case_desk import CaseDesk
+from fusionkit.studio.changes import RunChanges
 from fusionkit.studio.frames import POLICY, Frames
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.guard import Guard, TooLargeError, answer
@@ -119,6 +120,7 @@ class _Desk:
         self.work = work
         self.link = link
         self.index = RunIndex(folder.path)
+        self.changes = RunChanges()
         self.reading = asyncio.Lock()
         self.starting = asyncio.Lock()
         self.frames = Frames(folder)
@@ -224,8 +226,14 @@ class _Desk:
             return JSONResponse(await asyncio.to_thread(self.work.resume, request.path_params["id"]))
 
     async def runs(self, request: Request) -> Response:
-        rows, complete = await self.read_runs(_READING * (1 if request.query_params.get("more") is None else 10))
-        return JSONResponse({"rows": [_short(row) for row in rows], "complete": complete})
+        """The list of runs; with `since`, the `state` of an answer before, only what is new, changed or gone since."""
+        asked = request.query_params
+        rows, complete = await self.read_runs(_READING * (1 if asked.get("more") is None else 10))
+        state, gone = self.changes.noted(rows), list[str]()
+        if "since" in asked:
+            rows, gone = self.changes.since(int(asked["since"]))
+        return JSONResponse({"rows": [_short(row) for row in rows], "gone": gone, "state": state,
+                             "complete": complete})
 
     async def read_runs(self, seconds: float = _READING) -> tuple[list[RunRow], bool]:
         """The runs that are known after some more reading, and whether those are all."""

@@ -6,6 +6,7 @@ import base64
 import csv
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from asgi import HOST, TOKEN, Answer, request
 from small_study import description, train, write_files
 from small_study import without_plots as without_plots
+from test_limits import spent
 from test_tour import DeskLink
 
 from fusionkit.explanation.output_folder import Folder
@@ -108,6 +110,11 @@ def test_grad_cam_is_laid_over_the_planes(folder: Path, link: DeskLink):
     found = asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "explain/fits.npz"}).data["heat"]
     grey = [np.frombuffer(base64.b64decode(each["bytes"]), np.uint8) for each in found]
     assert np.array_equal(grey[0], np.round(np.arange(21) / 104 * 255)) and len(found) == 3
+    def shown() -> None:
+        for path, more in (("inputs", {}), ("slices", {"heat": "explain/fits.npz"})):
+            assert asked(folder, link, "POST", f"/api/case/{path}", {**body, **more}).status == 200
+
+    assert spent(shown, time.process_time) < 3 * 0.15  # the limit of the design for the next case, with Grad-CAM
     assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "explain/other.npz"}).data["heat"] is None
     assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "../fits.npz"}).status == 404
     (folder / "run" / "explain" / "fits.npz").write_bytes(b"PK")

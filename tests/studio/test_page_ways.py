@@ -51,6 +51,7 @@ def test_each_name_of_a_line_is_chosen_by_itself(address: str, page: Page):  # n
     page.close()
 
 
+@pytest.mark.slow
 def test_a_data_file_is_opened_and_tells_the_sizes(address: str, page: Page, tmp_path: Path):  # noqa: F811
     (tmp_path / "graph.yaml").write_text(TEXT.replace("lab: {vector: [3]}", "lab: {vector: [auto]}"))
     (tmp_path / "cases.csv").write_text("case,first,second\na,1,2\n")
@@ -91,4 +92,68 @@ def test_nothing_is_cut_off_on_a_narrow_window(address: str, page: Page):  # noq
         wide, room = page.evaluate("(({scrollWidth, clientWidth}) => [scrollWidth, clientWidth])"
                                    "(document.querySelector('.place'))")
         assert wide <= room, place
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", [False], indirect=True)
+def test_without_write_the_text_is_kept_and_offered(address: str, page: Page, tmp_path: Path):  # noqa: F811
+    page.goto(f"{address}#token={TOKEN}")
+    page.locator(".node").first.wait_for()
+    page.locator("textarea").fill(TEXT + "# mine\n")
+    page.get_by_role("button", name="Save").click()
+    page.locator(".note code", has_text=f"fusionkit studio {tmp_path} --write").wait_for()
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Download the text").click()
+    assert Path(caught.value.path()).read_text() == TEXT + "# mine\n"
+    assert caught.value.suggested_filename == "graph.yaml"
+    page.reload()
+    page.get_by_text("This is your text, which is not saved yet").wait_for()
+    assert page.locator("textarea").input_value() == TEXT + "# mine\n"
+    assert (tmp_path / "graph.yaml").read_text() == TEXT
+    page.get_by_role("link", name="New").click()
+    page.get_by_text("it cannot write files").wait_for()
+    assert page.get_by_role("button", name="Run it").is_disabled()
+    page.close()
+
+
+@pytest.mark.slow
+def test_names_run_nothing_and_what_is_no_yaml_keeps_the_drawing(address: str, page: Page, tmp_path: Path):  # noqa: F811
+    evil = "<img src=x onerror=alert(1)>"
+    run = tmp_path / evil.replace("/", "")
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    (run / "graph.yaml").write_text(TEXT.replace("small", f"'{evil}'"))
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(f"{address}#token={TOKEN}")
+    page.locator(".node").first.wait_for()
+    area = page.locator("textarea")
+    area.fill(TEXT.replace("small", f"'{evil}'").replace("[a, b]", f"[a, '{evil}']"))
+    page.locator(".drawing").locator("text", has_text=evil).first.wait_for()
+    area.fill(TEXT.replace("nodes:", "nodes: ["))
+    page.locator(".drawing.stale .node").first.wait_for()
+    page.locator("#findings").get_by_text("this is not YAML").wait_for()
+    page.locator(".node[data-node=told]").click()
+    page.get_by_role("button", name="Delete").click()
+    page.locator(".note", has_text="this is not YAML").wait_for()
+    assert area.input_value() == TEXT.replace("nodes:", "nodes: [")
+    page.get_by_role("link", name="Runs").click()
+    page.get_by_role("link", name=evil).click()
+    page.get_by_role("heading", name=evil).wait_for()
+    assert page.locator("img").count() == 0 and dialogs == []
+    page.close()
+
+
+@pytest.mark.slow  # it waits for the next look at the folder
+def test_a_run_that_a_terminal_begins_comes_into_the_list(address: str, page: Page, tmp_path: Path):  # noqa: F811
+    page.goto(f"{address}#token={TOKEN}")
+    page.get_by_role("link", name="Runs").click()
+    page.get_by_text("2 of 2 runs").wait_for()
+    page.get_by_role("link", name="cv", exact=True).focus()
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "run.json").write_text("{}")
+    (tmp_path / "later" / "graph.yaml").write_text(TEXT)
+    page.get_by_role("link", name="later", exact=True).wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "cv"
     page.close()

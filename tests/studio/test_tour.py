@@ -92,7 +92,7 @@ def write_comparison(folder: Path) -> None:
 
 
 @pytest.fixture
-def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[str]:
     monkeypatch.setattr("fusionkit.studio.work.Work._run", lambda self, folder: None)  # a training has tests of its own
     (tmp_path / "graph.yaml").write_text(TEXT)
     (tmp_path / "other.yaml").write_text(TEXT.replace("width: 5", "width: 5, hidden: [7]"))
@@ -101,7 +101,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     write_comparison(tmp_path / "cmp")
     listening = _socket(None)
     host = f"127.0.0.1:{listening.getsockname()[1]}"
-    app = make_app(StudioFolder(tmp_path.resolve(), write=True), TOKEN, [host], DeskLink())
+    app = make_app(StudioFolder(tmp_path.resolve(), write=getattr(request, "param", True)), TOKEN, [host], DeskLink())
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -156,7 +156,8 @@ def test_axe_finds_nothing(address: str, browser: Browser, theme: Any):
     for place, there in (("graph/graph.yaml", ".node"), ("graph/data.yaml", ".findings .error"),
                          ("diff/graph.yaml/other.yaml", ".changes td"), ("runs", "tbody td"), ("run/cv", "svg.curve"),
                          ("begin", ".card"), ("cases/cv", ".side table"), ("compare/cmp", "svg.dots"),
-                         ("train/graph.yaml", "form"), ("work", "table"), ("page/cv/report/report.html", "iframe")):
+                         ("train/graph.yaml", "form"), ("work", "table"), ("new/ct-and-table", ".node"),
+                         ("page/cv/report/report.html", "iframe")):
         page.evaluate(f"location.hash = '#/{place}'")
         page.locator(there).first.wait_for()
         found += page.evaluate(run)
