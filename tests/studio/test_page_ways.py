@@ -81,6 +81,25 @@ def test_who_follows_a_link_by_keyboard_is_on_the_new_page(address: str, page: P
     page.close()
 
 
+def test_who_goes_on_while_a_page_loads_is_not_led_back(address: str, page: Page):  # noqa: F811
+    page.add_init_script("""const asked = fetch;
+        let first = true;
+        fetch = async (path, options) => {
+            const answer = await asked(path, options);
+            if (path === "/api/files" && first) {
+                first = false;
+                location.hash = "#/runs";
+                await new Promise((go) => setTimeout(go, 300));
+            }
+            return answer;
+        };""")
+    page.goto(f"{address}#token={TOKEN}")
+    page.get_by_role("link", name="cv", exact=True).wait_for()
+    page.wait_for_timeout(300)
+    assert page.url.endswith("#/runs") and page.locator("textarea").count() == 0
+    page.close()
+
+
 def test_nothing_is_cut_off_on_a_narrow_window(address: str, page: Page):  # noqa: F811
     page.set_viewport_size({"width": 400, "height": 800})
     page.goto(f"{address}#token={TOKEN}")

@@ -13,7 +13,9 @@ const COSTS_AFTER = 400;
 
 // `begun` is the name of a published graph that a new file starts from.
 export async function graphPage(main, about, path, begun) {
+  const here = location.hash;
   const [files, sources] = await Promise.all([get("files"), get("sources")]);
+  if (location.hash !== here) return () => {};  // who has gone on already is not led back
   if (!path && !begun && !files.length) { location.replace("#/begin"); return () => {}; }
   if (!path && !begun) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
   const state = { path: path || "", base: null, saved: "", places: {}, newest: 0, node: null, fold: null, open: [], large: false };
