@@ -63,6 +63,13 @@ class Forecast:
         count = self.splits if splits is None else splits
         return max(self.split_seconds * count / jobs, max(self.seconds.values()))
 
+    @property
+    def slowest(self) -> tuple[str, float] | None:
+        """The network that takes more than half of the time of several that are trained by themselves."""
+        name = max(self.seconds, key=lambda each: self.seconds[each])
+        alone = name != SHARED and len(self.seconds) > 1 and 2 * self.seconds[name] > self.split_seconds
+        return (name, self.seconds[name]) if alone else None
+
     def lines(self, jobs: int = 1) -> list[str]:
         """The forecast as text."""
         folds = f"{self.splits} splits of" if self.splits > 1 else "one split of"
@@ -73,6 +80,9 @@ class Forecast:
                  "predictions, metrics and report come on top",
                  f"at most {bytes_text(self.memory)} of memory for the networks of {'each' if jobs > 1 else 'one'} "
                  f"process, and about {bytes_text(self.disk)} on disk"]
+        if self.slowest:
+            name, seconds = self.slowest
+            found.append(f"{name} takes {seconds_text(seconds)} of the {seconds_text(self.split_seconds)} of a split")
         if self.available is not None and self.memory * jobs > self.available:
             found.append(f"this may not fit into {bytes_text(self.available)} of memory: use fewer jobs, or a smaller "
                          "--batch-size with --accumulate")

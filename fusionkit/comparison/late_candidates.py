@@ -64,8 +64,9 @@ def own_heads_note(plan: Plan, node: str, specs: Sequence[TypedComponent]) -> st
     edits = [_Edit(plan, node, spec, plan.node(node).lanes[0].calls[0].component) for spec in specs]
     if not edits or fuses_predictions(edits[0].reference) or not edits[0].has_copies:
         return ""
-    verb = "fuses" if len(specs) == 1 else "fuse"
-    return (f"{', '.join(spec.text for spec in specs)} {verb} predictions: each of {', '.join(sources_of(plan, node))} "
+    names = list(dict.fromkeys(spec.text for spec in specs))
+    verb = "fuses" if len(names) == 1 else "fuse"
+    return (f"{', '.join(names)} {verb} predictions: each of {', '.join(sources_of(plan, node))} "
             f"has its own copy of what follows node {node!r}, up to {', '.join(heads_behind(plan, node))}")
 
 

@@ -1,4 +1,5 @@
-"""Candidates named together: `all`, `category:attention`, `fusion.*`. Those that fit the node take part.
+"""Candidates named together: `all`, `category:attention`, `fusion.*`, less `not:fusion.healnet`. Those that fit the
+node take part.
 
 A candidate that is named by itself and does not fit is an error; one of many is left out, with the reason.
 """
@@ -23,7 +24,7 @@ from fusionkit.runs.categories import with_categories
 from fusionkit.syntax.tree import Leaf, Mapping
 from fusionkit.syntax.typed_components import TypedComponent, typed_form
 
-ALL, CATEGORY, BASELINES = "all", "category:", "baselines"
+ALL, CATEGORY, NOT, BASELINES = "all", "category:", "not:", "baselines"
 ALWAYS = ("fusion.late_mean",)
 """Fusions that a comparison has without being asked: one that does not beat them is of no use."""
 
@@ -42,8 +43,22 @@ class FittingCandidates:
 
 
 def named_together(text: str, span: Span, registry: Registry) -> list[TypedComponent] | Diagnostic | None:
-    """The fusions that `all`, a category or a pattern names, in the order of their ids; None for any other text."""
+    """The fusions that `all`, a category or a pattern names, in the order of their ids; None for any other text.
+
+    Those after `not:` are what `not_named` takes away.
+    """
     fusions = [entry for entry in registry.entries if entry.kind == "fusion"]
+    if text.startswith(NOT):
+        name = text.removeprefix(NOT).strip()
+        several = named_together(name, span, registry)
+        if isinstance(several, Diagnostic):
+            return several
+        id = name if "." in name else f"fusion.{name}"
+        if several is None and id not in [entry.id for entry in fusions]:
+            return Diagnostic("bad-candidate", f"{text!r} names no installed fusion", span,
+                              fix=did_you_mean(id, [entry.id for entry in fusions], "give the id of a fusion"))
+        return [TypedComponent(each, None, each, span, of=text) for each in
+                ([id] if several is None else [one.use for one in several])]
     category = text.removeprefix(CATEGORY).strip() if text.startswith(CATEGORY) else None
     if category is not None:
         found = [entry.id for entry in fusions if entry.category == category]
@@ -62,7 +77,7 @@ def named_together(text: str, span: Span, registry: Registry) -> list[TypedCompo
 
 def not_named(specs: Sequence[TypedComponent]) -> list[TypedComponent]:
     """The candidates that were named together, each once, without those that are also named by themselves."""
-    own = {each.use for each in specs if not each.of}
+    own = {each.use for each in specs if not each.of or each.of.startswith(NOT)}
     return list({each.use: each for each in specs if each.of and each.use not in own}.values())
 
 

@@ -23,9 +23,9 @@ from fusionkit.comparison.spread import Outlook, Spread, outlook_of, spread_of
 from fusionkit.comparison.train import Unit
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.data.loading import Cohort
-from fusionkit.errors import Diagnostic, UserError, did_you_mean
+from fusionkit.errors import Diagnostic, UserError
 from fusionkit.evaluation.bootstrap import parts, percentiles, resample, sample_metrics
-from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named
+from fusionkit.evaluation.chosen_metrics import ChosenMetric, metrics_named, unmeasured
 from fusionkit.evaluation.delong import auroc_difference
 from fusionkit.evaluation.differences import Difference, holm, paired_bootstrap
 from fusionkit.evaluation.formatting import MetricResult, figures
@@ -124,11 +124,9 @@ def metrics_of(heads: Sequence[PlannedHead], wanted: str | None, registry: Regis
                                    why="networks are ranked, and of this metric neither high nor low values are better",
                                    fix="choose one with a direction, such as auroc or ici"))
     chosen = {head.name: named[0] for head in heads if head.declared_task.is_measured_by(named[0].declared.tasks)}
-    if not chosen:
-        offered = [metric.key for metric in installed_metrics(registry, every=True)
-                   if any(head.declared_task.is_measured_by(metric.declared.tasks) for head in heads)]
-        raise UserError(Diagnostic("unknown-metric", f"no head that depends on the node has the metric "
-                                   f"{named[0].key!r}", fix=did_you_mean(named[0].key, offered)))
+    if fault := unmeasured(named[0], [head.declared_task for head in heads], registry,
+                           "no head that depends on the node"):
+        raise UserError(fault)
     return chosen
 
 

@@ -17,7 +17,7 @@ from fusionkit.comparison.candidates import Candidate, ComparisonPlan
 from fusionkit.comparison.feature_cache import CachedCases, CachedFeatures, Source, compute, results_of
 from fusionkit.comparison.frozen_nodes import edges, inputs_left, modules_of, same_weights, shareable_nodes, shared_with
 from fusionkit.comparison.splits import narrowed
-from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.dataset import CaseDataset, FileInput
 from fusionkit.data.loading import Cohort
 from fusionkit.files import read_json, write_json
 from fusionkit.inference.ensemble import member_folder, members_of
@@ -46,6 +46,9 @@ _REFUSED = {
                 "(--reuse features would use them anyway)",
     "batch": "the outputs of frozen nodes depend on the other cases of a batch",
     "precision": "in half precision features are not cached",
+    "drawn": "training draws the items of some cases anew in every epoch ('most')",
+    "augmentation": "augmentation changes the inputs of frozen nodes in every epoch",
+    "compile": "with compile every network is compiled as a whole",
 }
 _SAME = "on this processor features computed in advance are bit-identical to those of a batch"
 _ASKED = "as requested"
@@ -85,11 +88,12 @@ class SharedTrainer:
     def __init__(self, comparison: ComparisonPlan, reuse: Reuse, reporter: Reporter) -> None:
         self.comparison, self.reuse, self.reporter = comparison, reuse, reporter
         settings, plan = comparison.settings, comparison.reference.plan
-        described = comparison.cohort.description
-        changing = described.augmentation is not None or any(
-            spec.bag is not None and spec.bag.most is not None for spec in described.inputs.values())
-        off = reuse == "nothing" or settings.compile or changing
-        shared = frozenset() if off else shareable_nodes(plan, comparison.node, settings.modality_dropout > 0)
+        off = ("compile" if settings.compile else
+               "augmentation" if comparison.cohort.description.augmentation is not None else None)
+        found = frozenset() if reuse == "nothing" else shareable_nodes(plan, comparison.node,
+                                                                       settings.modality_dropout > 0)
+        self.off = off if found else None
+        shared = frozenset() if off else found
         # With a modality dropout of its own a network meets other batches than the rest.
         self.shared = {each.name: frozenset() if each.dropout else shared_with(each.plan, plan, shared)
                        for each in comparison.candidates}
@@ -105,6 +109,8 @@ class SharedTrainer:
         A candidate that shares nothing is not included and is trained separately.
         Raises: Interrupted, after all have saved, on Ctrl-C or SIGTERM.
         """
+        if self.off:
+            self.took("nothing", _REFUSED[self.off], place.folder)
         waiting = [each for each in self.comparison.candidates if self.shared[each.name] and each.name in place.runs]
         if not waiting:
             return {}
@@ -167,6 +173,7 @@ class _Division:
         self.held_out = held_out_of(cohort, self.parts.train, settings, bool(self.parts.validation))
         self.preprocessing = cohort.fit(self.parts.train)
         self.training = self._read("train")
+        self.drawn = _drawn(self.training)
         self.first: FusionModel | None = None
         self.known: dict[str, CachedFeatures] = {}
 
@@ -265,7 +272,9 @@ class _Division:
         if settings.precision != "fp32":
             self.trainer.took("batches", why if asked else _REFUSED["precision"], self.place.folder)
             return
-        if not asked:
+        if self.drawn and not asked:
+            why = _REFUSED["drawn"]
+        elif not asked:
             began = time.perf_counter()
             known = self._computed(self.cohort.rows, settings, update)
             apart = self._apart(known, settings) if known is not None else math.inf
@@ -327,3 +336,14 @@ class _Division:
             last = len(rows) - (len(rows) % size or size)
             for several in ([rows[:size]] if rows is shuffled else []) + ([rows[last:]] if rows else []):
                 yield several[:most], rows is shuffled
+
+
+def _drawn(training: CaseDataset) -> bool:
+    """Whether training takes other items of some case than evaluation does."""
+    for name, source in training.inputs.items():
+        bag = source.spec.bag if isinstance(source, FileInput) else None
+        least = min((most for most in (bag.most, bag.most_evaluate) if most is not None), default=None) if bag else None
+        counts = training.counts.get(name, {})
+        if least is not None and any(counts.get(row, 0) > least for row in training.rows):
+            return True
+    return False

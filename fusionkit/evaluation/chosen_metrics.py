@@ -13,7 +13,8 @@ from fusionkit.arrays import Floats
 from fusionkit.components.failures import raised
 from fusionkit.components.metric import Metric
 from fusionkit.components.outcomes import ClassColumn, Outcomes, ValueColumn
-from fusionkit.errors import GraphError, Span, UserError
+from fusionkit.components.task import Task
+from fusionkit.errors import Diagnostic, GraphError, Span, UserError, did_you_mean
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.registry.named import component_named
 from fusionkit.syntax.options import check_options
@@ -154,3 +155,14 @@ def metrics_named(typed: str, registry: Registry, flag: str) -> tuple[ChosenMetr
     if found:
         raise UserError(found)
     return tuple(chosen)
+
+
+def unmeasured(metric: ChosenMetric, tasks: Sequence[Task], registry: Registry, what: str) -> Diagnostic | None:
+    """The refusal of a metric that measures none of some tasks, as `what` such as "no head" has it; else None."""
+    if any(task.is_measured_by(metric.declared.tasks) for task in tasks):
+        return None
+    offered = [each.key for each in installed_metrics(registry, every=True)
+               if any(task.is_measured_by(each.declared.tasks) for task in tasks)]
+    return Diagnostic("unknown-metric", f"{what} has the metric {metric.key!r}",
+                      fix=did_you_mean(metric.key, offered, "choose one that measures its task: "
+                                       "`fusionkit plugins list --kind metric` shows them"))

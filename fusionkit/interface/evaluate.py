@@ -11,8 +11,8 @@ from typing import Any, Unpack
 
 from fusionkit.data.case_groups import columns_of, groups_by, reference_of
 from fusionkit.data.loading import Cohort
-from fusionkit.errors import DataError, Diagnostic
-from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named, with_asked
+from fusionkit.errors import DataError, Diagnostic, UserError
+from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named, unmeasured, with_asked
 from fusionkit.evaluation.external import BesideEachOther
 from fusionkit.evaluation.external_files import header as beside_header
 from fusionkit.evaluation.external_files import rows as beside_rows
@@ -150,7 +150,11 @@ def evaluate(
     opened = open_networks(run, options)
     metrics = installed_metrics(opened.first.registry)
     if metric:
-        metrics = with_asked(metrics, metrics_named(metric, opened.first.registry, "--metric"))
+        asked, tasks = metrics_named(metric, opened.first.registry, "--metric"), [
+            head.declared_task for head in opened.first.run.model.plan.heads]
+        if faults := [fault for each in asked if (fault := unmeasured(each, tasks, opened.first.registry, "no head"))]:
+            raise UserError(faults)
+        metrics = with_asked(metrics, asked)
     optional = [optional_networks(part.models, part.registry) for part in opened.parts] if missing else []
     own = opened.is_own(data) and not include_training_cases
     cohort = opened.first.cohort(None if own else data, require_targets=own)

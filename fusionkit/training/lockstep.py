@@ -11,13 +11,14 @@ import torch
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case
+from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import RunError
 from fusionkit.network.model import FusionModel
 from fusionkit.progress import Progress
 from fusionkit.training.batch_order import make_loader, read_batches
 from fusionkit.training.checkpoint import LAST, has_state
 from fusionkit.training.held_apart import apart
-from fusionkit.training.item_draws import of_all_items
+from fusionkit.training.item_draws import ItemDraws, of_all_items
 from fusionkit.training.loop import TrainingRun
 from fusionkit.training.objective import arguments
 from fusionkit.training.run_checks import check_run
@@ -50,6 +51,7 @@ class SharedBatches:
         self.shared = tuple(shared)
         pinned = first.processes.device.type == "cuda"
         learned = of_all_items(apart(cases, first.settings)[0], first.settings.seed)
+        self.draws = ItemDraws(learned, first.settings.seed) if isinstance(learned, CaseDataset) else None
         self.loader = make_loader(learned, first.batches, first.workers, pinned)
         self.place = (-1, -1)
         self.reader: Iterator[Batch] = iter(())
@@ -74,14 +76,15 @@ class SharedBatches:
                 self.reader = read_batches(self.loader)
             while len(self.kept) >= self.first.settings.accumulate:
                 del self.kept[next(iter(self.kept))]
-            self.kept[epoch, number] = self._with_results(next(self.reader))
+            self.kept[epoch, number] = self._with_results(next(self.reader), epoch)
             self.place = (epoch, number + 1)
         return self.kept[epoch, number]
 
     @torch.no_grad()
-    def _with_results(self, batch: Batch) -> Batch:
+    def _with_results(self, batch: Batch, epoch: int) -> Batch:
         if not self.shared:
             return batch
+        batch = self.draws(batch, epoch) if self.draws else batch
         placed = self.first.stepper.place(batch)
         with self.first.processes.accelerator.autocast():
             found = self.network.results_at(self.shared, *arguments(self.network, placed)[:2])

@@ -58,6 +58,15 @@ def test_what_fits_is_no_less_than_the_longest_unit() -> None:
         check_fits(104.0, found, 2, 0.0)
 
 
+def test_a_network_that_takes_most_of_the_time_is_named() -> None:
+    found = Forecast({"fusion.healnet": 300.0, "b": 20.0}, 5, 7, 10, 10)
+    assert found.lines()[-1].startswith("fusion.healnet takes 5.0 min of the 5.3 min of a split")
+    with pytest.raises(UserError, match=r"leave out fusion\.healnet, which takes .*not:fusion\.healnet"):
+        check_fits(104.0, found, 2, 0.0)
+    assert Forecast({"shared": 300.0, "b": 20.0}, 5, 7, 10, 10).slowest is None
+    assert Forecast({"a": 100.0, "b": 100.0}, 5, 7, 10, 10).slowest is None
+
+
 def planned(folder: Path, graph: str, **more: Any) -> tuple[ComparisonRequest, Any]:
     source, data = write_study(folder, graph)
     request = ComparisonRequest(source, data, "both", "fusion.sum", folds=3, baselines=False,

@@ -137,9 +137,18 @@ def test_what_does_not_fit_is_left_out_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("typed", "says"), [
-    ("category:atention", "did you mean 'attention'"), ("fusion.zz*", "names no installed fusion")])
+    ("category:atention", "did you mean 'attention'"), ("fusion.zz*", "names no installed fusion"),
+    ("all,not:fusion.gnu", "did you mean 'fusion.gmu'"), ("all,not:fusion.zz*", "'fusion.zz*' names no installed")])
 def test_a_pattern_that_names_nothing_is_told(tmp_path: Path, typed: str, says: str) -> None:
     assert says in refused(tmp_path, typed)[0]
+
+
+def test_some_of_those_named_together_can_be_left_out(tmp_path: Path) -> None:
+    found = comparison(tmp_path, "fusion.m*,fusion.late_m*,not:mbt,not:fusion.m?*n,fusion.mean,not:category:output",
+                       singles=False)
+    names = {each.name for each in found.candidates} | {name for name, _ in found.left_out}
+    assert {"fusion.max", "fusion.mean"} < names, "what is named by itself stays"
+    assert not {"fusion.mbt", "fusion.late_mean", "fusion.late_max"} & names
 
 
 def test_late_mean_is_there_once(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from small_study import write_files
 import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.comparison import tables
+from fusionkit.comparison.shared_training import ways_taken
 from fusionkit.data.batch import collate
 from fusionkit.inference.sampler import Sampler
 from fusionkit.interface import compare
@@ -97,6 +98,42 @@ def test_in_a_comparison_items_are_encoded_once(study: Path, encoded: list[int])
     # the batches that are compared with these. How often batches are timed before a training depends on the machine.
     assert max(of_batches, of_features) < items / 2
     assert len(list((study / "features" / "features").glob("*.npy"))) == 1
+
+
+def limited(study: Path, most: int) -> None:
+    """Each item of a case in a file of its own, of which training takes a few."""
+    for case, count in enumerate(COUNTS):
+        for place, item in enumerate(np.load(study / f"c{case}.npy") if count else ()):
+            (study / f"c{case}").mkdir(exist_ok=True)
+            np.save(study / f"c{case}" / f"{place}.npy", item)
+    (study / "data.yaml").write_text(DATA.replace('read: numpy, path: "{file}"', (
+        'read: bag, of: {read: numpy}, path: "{id}/*.npy", missing_ok: true, most: ' + str(most))))
+
+
+def test_where_epochs_draw_items_each_batch_is_encoded_once(study: Path, encoded: list[int]) -> None:
+    limited(study, 3)
+    alone, items = compared(study, "nothing"), sum(encoded)
+    encoded.clear()
+    shared, of_shared = compared(study, "auto"), sum(encoded)
+    assert weights(shared) == weights(alone)
+    assert of_shared < items / 2
+    taken, = ways_taken(study / "auto")
+    assert taken["taken"] == "batches" and "anew in every epoch" in taken["why"]
+
+
+def test_a_limit_that_no_case_exceeds_changes_nothing(study: Path) -> None:
+    limited(study, max(COUNTS))
+    compared(study, "features")
+    assert [each["taken"] for each in ways_taken(study / "features")] == ["features"]
+
+
+def test_what_frozen_nodes_cannot_be_shared_for_is_said(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limited(study, 4)
+    with (study / "data.yaml").open("a") as data:
+        data.write("augment: {views: {noise: [0.0, 0.02]}}\n")
+    compared(study, "features")
+    said = "--reuse features: nothing; augmentation changes the inputs of frozen nodes in every epoch"
+    assert said in capsys.readouterr().out
 
 
 def test_for_samples_of_dropout_items_are_encoded_once(study: Path, encoded: list[int]) -> None:

@@ -142,6 +142,8 @@ def test_groups_are_compared_and_written(study: Path, trained: TrainedRun, capsy
     assert {row["group"] for row in rows} == {"< 1", ">= 1"}
     assert main(["evaluate", str(study / "run"), "--by", "b0"]) == 2
     assert "has no column 'b0'" in capsys.readouterr().err
+    assert main(["evaluate", str(study / "run"), "--metric", "brier,harrell"]) == 2
+    assert "no head has the metric 'harrell' [unknown-metric]" in capsys.readouterr().err
 
 
 def test_a_calibration_is_what_the_command_keeps(study: Path, trained: TrainedRun) -> None:

@@ -50,10 +50,14 @@ def check_fits(seconds: float, forecast: Forecast, jobs: int, spent: float) -> N
     """
     needed = (forecast.total(jobs, 1) + spent) / (1 - RESERVE)
     if needed > seconds:
+        slowest = forecast.slowest
+        fewer = "compare fewer networks" if slowest is None else (
+            f"leave out {slowest[0]}, which takes {duration(slowest[1])} of it in one process (of several that are "
+            f"named together: --with ...,not:{slowest[0].partition('{')[0]})")
         raise UserError(Diagnostic(
             "bad-argument", f"a budget of {duration(seconds)} is too small for one fold of {forecast.rows} networks",
             why=f"by a few measured steps it takes about {duration(needed)}, with {RESERVE:.0%} for predictions and "
-            "metrics", fix=f"give --budget {max(1, round(needed / 60 * 1.1))}min, or compare fewer networks"))
+            "metrics", fix=f"give --budget {max(1, round(needed / 60 * 1.1))}min, or {fewer}"))
 
 
 @dataclass(frozen=True)
