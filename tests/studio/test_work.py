@@ -228,7 +228,7 @@ def test_a_training_is_stopped_and_resumed_by_another_studio(tmp_path: Path):
     second.resume(job["id"])
     until(lambda: second.job(job["id"])["state"] == "done", 120)
     assert second.job(job["id"])["progress"] == {"fold": None, "folds": None, "epoch": reached + 7,
-                                                 "of": reached + 7, "trained": True}
+                                                 "of": reached + 7, "network": 1, "networks": 1, "trained": True}
     for each in (*first._started, *second._started):
         each.wait(20)
 
