@@ -11,7 +11,7 @@ const SHOWN = 100, EVERY = 2000, OFTEN = 4000;
 export async function runsPage(main, about, id) {
   let { rows, complete, state: known } = await get("runs");
   const chosen = new Set();
-  let most = SHOWN, pages = [], timer = null, watching = null, gone = false;
+  let most = SHOWN, pages = [], timer = null, watching = null, seen = false, gone = false;
   const filter = h("input", { type: "search", "aria-label": "Filter runs", placeholder: "words, or auroc>0.9", size: 34, oninput: draw });
   const body = h("tbody");
   const side = h("section", { class: "scroll side", "aria-label": "Run" });
@@ -21,7 +21,6 @@ export async function runsPage(main, about, id) {
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, h("table", {}, h("thead", {}, h("tr", {},
       ["", "run", "network", "state", "results, 95 %", "changed"].map((name) => h("th", { scope: "col" }, name || h("span", {}, "choose"))))), body)), side));
   draw();
-  if (id && narrow()) later(side);
   if (id) show(id);
   rest().catch((error) => say(error.message));
 
@@ -103,6 +102,8 @@ export async function runsPage(main, about, id) {
         ...others.slice(0, 3).map((name) => chart(past.curves, [name], name)), ...Object.entries(run.heads).map(metrics),
         h("details", {}, h("summary", {}, "graph"), h("pre", { class: "text", tabindex: "0" }, run.graph)),
         h("details", {}, h("summary", {}, "files"), h("p", {}, h("code", {}, run.place)), h("pre", { class: "text", tabindex: "0" }, run.files.join("\n"))));
+      if (!seen && narrow()) later(side);
+      seen = true;
     } catch (error) { side.replaceChildren(h("p", {}, error.message)); }
   }
 

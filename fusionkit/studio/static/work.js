@@ -73,9 +73,9 @@ export async function workPage(main, about, id) {
   let timer = null, next = 0, gone = false, last = "";
   main.replaceChildren(h("div", { class: "bar" }, h("h2", {}, "Work"), h("a", { href: "#/train/" }, "Train a network")), h("div", { class: "split" },
     h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["command", "folder", "state", "started"].map((name) => h("th", { scope: "col" }, name)))), body)), side));
-  if (id && narrow()) later(side);
   side.append(...(id ? [head, curve, h("h3", {}, "output"), output] : [h("p", { class: "quiet" }, "choose a command of the list; what is started here goes on when the page or the studio is closed")]));
   await look();
+  if (id && narrow()) later(side);
 
   async function look() {
     let jobs = [];
