@@ -15,10 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "docs" / "notebooks").glob("*.py"))
 
 
+ROUNDED = ("the network overfitted after epoch", "train longer:")
+"""What is said of a training of few epochs: the last bits of a processor decide which epoch is the best."""
+
+
 def masked(text: str) -> list[list[str]]:
     """The words of every line; numbers and the units that follow them differ between machines."""
     return [re.sub(r"\d[\d,.]*( [kMG]?B\b| s\b| ms\b| min\b| h\b| minutes?\b)?", "N", line).replace("-", "").split()
-            for line in text.splitlines()]
+            for line in text.splitlines() if line.strip() and not line.startswith(ROUNDED)]
 
 
 @pytest.mark.slow
