@@ -42,6 +42,7 @@ SHOWN: tuple[Scenario, ...] = ("interaction", "image_useless", "missing_informat
 LEFT_OUT = {"fusion.daft_net": "a whole network around an image, of which the fusion is one layer",
             "fusion.linear_path": "adds a linear model of inputs to scores: a part of a head, beside any fusion",
             "fusion.view_stack": "arranges views of volumes for an encoder of images",
+            "fusion.tip_pretrain": "a training before the heads, of three views of one table",
             "fusion.shaspec": "takes two features of each modality, so that two vectors are one modality"} | {
     f"fusion.{name}": "takes a bag beside groups of numbers, whose roles differ" for name in ("mcat", "survpath")} | {
     f"fusion.{name}": "gives its inputs back, beside a loss: nothing is joined"

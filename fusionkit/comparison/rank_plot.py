@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fusionkit.evaluation.differences import Difference
+    from fusionkit.evaluation.formatting import MetricResult
+
 _LETTERS = 34
 _LABELS = {"reference": "reference: the graph as written", "candidate": "candidate", "single": "one input alone",
            "baseline": "simple fusion", "table": "scikit-learn on the tables",
@@ -75,11 +78,35 @@ def rank_figure(ranking: HeadRanking) -> Figure:
         axes.margins(x=0.06)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.spines["left"].set_visible(False)
+    _magnify(left, [(place, row.kind, row.metric) for place, row in zip(places, rows, strict=True)])
+    _magnify(right, [(place, row.kind, row.difference) for place, row in zip(places, rows, strict=True)
+                     if row.difference is not None], [0.0])
     title = f"{ranking.label} of head {ranking.head.name}, {ranking.cases} test cases"
     left.set_title(fitting(title, 60), loc="left")
     right.set_title("filled marker: p < 0.05 after Holm's correction", loc="left", fontsize=9, color="#555555")
     _legend(figure, rows)
     return figure
+
+
+def _magnify(axes: Axes, shown: Sequence[tuple[int, str, MetricResult | Difference]], also: Sequence[float] = ()
+             ) -> None:
+    """Let the networks fill a panel of which a constant prediction far away would take most; its value is written.
+
+    `also` are other values that stay in sight.
+    """
+    ends = [end for _, kind, found in shown if kind != "constant"
+            for end in (found.low, found.value, found.high, *also) if end is not None]
+    far = [(place, found.value) for place, kind, found in shown if kind == "constant" and found.value is not None]
+    if not ends or not far:
+        return
+    (place, value), low, high = far[0], min(ends), max(ends)
+    wide = high - low
+    if wide > 0 and not low - wide <= value <= high + wide:
+        axes.set_xlim(low - 0.06 * wide, high + 0.06 * wide)
+        under = value < low
+        axes.annotate(f"{'<' if under else ''} {value:.3f} {'' if under else '>'}", (0.01 if under else 0.99, place),
+                      xycoords=("axes fraction", "data"), ha="left" if under else "right", va="center", fontsize=8,
+                      color=look_of("constant")[0])
 
 
 def _mark(axes: Axes, place: int, row: ScoreRow, value: float, *,

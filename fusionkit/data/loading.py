@@ -56,11 +56,8 @@ def load_cohort(
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
     table, faults = read_cases(description)
-    description = replace(description, inputs={
-        name: replace(spec, options=columns.expanded(spec.options, table.columns)) if spec.source is COLUMNS else spec
-        for name, spec in description.inputs.items()})
-    loading = PartialCohort(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
-                            reading=Reading(workers, progress, cache))
+    loading = PartialCohort(_expanded(description, table), heads, inputs, require_targets, table,
+                            preprocessing=preprocessing, reading=Reading(workers, progress, cache))
     loading.findings.extend(("", fault) for fault in faults)
     # Where rows could not be read, their absence would look like faults of the cohort.
     for step in _STEPS_OF_CELLS if any(fault.severity == "error" for fault in faults) else _STEPS:
@@ -76,14 +73,43 @@ def load_cohort(
 
 def check_cells(description: DataDescription, heads: Mapping[str, HeadTarget], table: Table) -> Findings:
     """What is wrong with the ids, targets, split and columns of a table, of which no other file is read."""
-    described = {name: replace(spec, options=columns.expanded(spec.options, table.columns))
-                 for name, spec in description.inputs.items() if spec.source is COLUMNS}
-    loading = PartialCohort(replace(description, inputs={**description.inputs, **described}), heads,
-                            {name: InputNeed(None, optional=True) for name in described}, True, table,
-                            preprocessing=None, reading=Reading(None, None, None))
+    inputs = {name: InputNeed(None, optional=True) for name, spec in description.inputs.items()
+              if spec.source is COLUMNS}
+    return _of_cells(description, heads, inputs, table).findings
+
+
+def first_look(description: DataDescription, heads: Mapping[str, HeadTarget], inputs: Mapping[str, InputNeed],
+               table: Table) -> PartialCohort:
+    """Sizes and categories of inputs: of columns from all cells, of files from the first case that has one.
+
+    Those that a fault hides are left out.
+    """
+    there = {name: need for name, need in inputs.items() if name in description.inputs}
+    loading = _of_cells(description, heads, there, table)
+    first = {name: next((row for row, path in enumerate(paths) if path is not None), None)
+             for name, paths in loading.paths.items()}
+    loading = replace(loading, paths={name: [path if row == first[name] else None for row, path in enumerate(paths)]
+                                      for name, paths in loading.paths.items()})
+    for step in (file_steps.read_files, _take_positions, _settle_sizes):
+        loading = step(loading)
+    return loading
+
+
+def _of_cells(description: DataDescription, heads: Mapping[str, HeadTarget], inputs: Mapping[str, InputNeed],
+              table: Table) -> PartialCohort:
+    """What the table tells of a cohort."""
+    loading = PartialCohort(_expanded(description, table), heads, inputs, True, table, preprocessing=None,
+                            reading=Reading(None, None, None))
     for step in (_identify_rows, _read_targets, _divide_rows, _resolve_inputs):
         loading = step(loading)
-    return loading.findings
+    return loading
+
+
+def _expanded(description: DataDescription, table: Table) -> DataDescription:
+    """The description with the columns that its patterns mean."""
+    return replace(description, inputs={
+        name: replace(spec, options=columns.expanded(spec.options, table.columns)) if spec.source is COLUMNS else spec
+        for name, spec in description.inputs.items()})
 
 
 def _identify_rows(loading: PartialCohort) -> PartialCohort:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 from fusionkit.data.description import DataDescription, describe, described
 from fusionkit.data.header_tables import read_cases
 from fusionkit.data.labels import named
-from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, check_cells, load_cohort
+from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, check_cells, first_look, load_cohort
+from fusionkit.data.partial_cohort import PartialCohort
 from fusionkit.data.table import Table
 from fusionkit.data.target_spec import TargetSpec
 from fusionkit.errors import DataError, Diagnostic, UserError
@@ -104,6 +106,17 @@ def data_findings(text: str, path: Path, registry: Registry, *, cells: bool) -> 
         return (*faults, *found.of("error"), *found.of("warning"))
     except UserError as error:
         return tuple(error.diagnostics)
+
+
+def at_first(description: DataDescription, inputs: AbstractMapping[str, InputNeed]) -> PartialCohort:
+    """Sizes and categories of inputs, from the table and the files of the first case that has them.
+
+    Those that a fault of the data hides are left out.
+    Raises: DataError where the table cannot be read.
+    """
+    table, _ = read_cases(description)
+    heads = {name: _head(table, spec, description) for name, spec in description.targets.items()}
+    return first_look(description, heads, inputs, table)
 
 
 def _head(table: Table, spec: TargetSpec, description: DataDescription) -> HeadTarget:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from fusionkit.planning.plan import Plan, Value
 from fusionkit.syntax.tree import Tree
 
 if TYPE_CHECKING:
+    from fusionkit.planning.resolve import Resolved
     from fusionkit.planning.shape_inference import Witness
     from fusionkit.registry.lookup import Registry
 
@@ -70,11 +71,12 @@ def outline(tree: Tree) -> Sketch:
 
 
 def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None,
-           output: Witness | None = None) -> Sketch:
+           *, output: Witness | None = None, filled: Callable[[Resolved], Resolved] | None = None) -> Sketch:
     """What is known of a graph; raises nothing that a graph can cause.
 
     Mistakes in structure, ids, options and shapes are found together, those in shapes where nothing before them is
-    wrong. `witness` and `sizes` are those of `infer`, `output` gives what a component's own function computes.
+    wrong. `witness` and `sizes` are those of `infer`, `output` gives what a component's own function computes, and
+    `filled` fills in what else is left to the data, with a GraphError of what does not fit.
     """
     from fusionkit.planning.resolve import declared_output, resolve_partly
     from fusionkit.planning.shape_inference import infer_partly
@@ -87,6 +89,10 @@ def sketch(tree: Tree, registry: Registry, witness: Witness, sizes: Mapping[str,
         found.extend(error.diagnostics)
     resolved, more, _ = resolve_partly(graph, registry)
     found.extend(more)
+    try:
+        resolved = filled(resolved) if filled is not None else resolved
+    except GraphError as error:
+        found.extend(error.diagnostics)
     without = {each.owner.node for each in found if each.owner and each.code not in _OF_THE_WHOLE}
     plan, clashes = infer_partly(resolved, witness, sizes, without, output or declared_output)
     clashes = [_left_to_data(each) if each.code == "auto-size" and sizes is None else each for each in clashes]

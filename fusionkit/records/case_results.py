@@ -151,24 +151,34 @@ class CaseExplanation:
 
 
 def case_explanation(folder: Path, head: str, case: str) -> CaseExplanation:
-    """What the folder of an explanation, `RUN/explain`, has about a case and head; empty without one."""
-    about = plain_json(folder / EXPLAIN / EXPLAINED) or {}
-    entries = [entry for found in about.values() if isinstance(found, list) for entry in found
-               if isinstance(entry, dict) and entry.get("head") == head]
+    """What `RUN/explain`, and `RUN/explain-*` of single cases, have about a case and head; empty without one."""
     shares: dict[str, dict[str, float]] = {}
-    for entry in entries:
-        if isinstance(entry.get("table"), str) and isinstance(entry.get("inputs"), list):
-            shares |= dict(_shares(folder / EXPLAIN / Path(entry["table"]).name, case))
-    pictures = tuple({key: entry.get(key) for key in ("input", "node", "explained", "peak", "at", "file", "heat")}
-                     for entry in entries if entry.get("case") == case and isinstance(entry.get("file"), str))
-    return CaseExplanation(shares, pictures)
+    pictures: list[dict[str, Any]] = []
+    for place, about in _explanations(folder):
+        entries = [entry for found in about.values() if isinstance(found, list) for entry in found
+                   if isinstance(entry, dict) and entry.get("head") == head]
+        for entry in entries:
+            if isinstance(entry.get("table"), str) and isinstance(entry.get("inputs"), list):
+                shares = dict(_shares(place / Path(entry["table"]).name, case)) | shares
+        pictures += [{key: f"{place.name}/{value}" if key in ("file", "heat") and (value := entry.get(key))
+                      else entry.get(key) for key in ("input", "node", "explained", "peak", "at", "file", "heat")}
+                     for entry in entries if entry.get("case") == case and isinstance(entry.get("file"), str)]
+    return CaseExplanation(shares, tuple(pictures))
+
+
+def _explanations(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folders of a run's explanations, that of all cases first, and what each says of itself."""
+    for place in (folder / EXPLAIN, *sorted(folder.glob(f"{EXPLAIN}-*"))):
+        about = None if place.is_symlink() else plain_json(place / EXPLAINED)
+        if about is not None:
+            yield place, about
 
 
 def explained_files(folder: Path, ending: str) -> frozenset[str]:
-    """The names of the files that `explain` wrote of a run: pictures end with .png, maps with .npz."""
-    files = (plain_json(folder / EXPLAIN / EXPLAINED) or {}).get("files")
-    return frozenset(name for name in files if isinstance(name, str) and name.endswith(ending)
-                     and name == Path(name).name) if isinstance(files, list) else frozenset()
+    """The files that `explain` wrote of a run, by their path in it: pictures end with .png, maps with .npz."""
+    return frozenset(f"{place.name}/{name}" for place, about in _explanations(folder)
+                     if isinstance(files := about.get("files"), list)
+                     for name in files if isinstance(name, str) and name.endswith(ending) and name == Path(name).name)
 
 
 def _shares(path: Path, case: str) -> Iterator[tuple[str, dict[str, float]]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from fusionkit.components.component import Encoder
 from fusionkit.data.loading import Cohort
+from fusionkit.data.partial_cohort import PartialCohort
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.graph.nodes import Node
 from fusionkit.planning.resolve import Resolved, Use
@@ -23,7 +24,7 @@ class _Coded:
     counts: tuple[int, ...]
 
 
-def with_categories(resolved: Resolved, cohort: Cohort) -> Resolved:
+def with_categories(resolved: Resolved, cohort: Cohort | PartialCohort) -> Resolved:
     """The graph with `categories: auto` filled in from the data.
 
     Raises: GraphError with `categories-differ` where a list does not fit the columns of its input.
@@ -32,7 +33,7 @@ def with_categories(resolved: Resolved, cohort: Cohort) -> Resolved:
     faults: list[Diagnostic] = []
     uses = dict(resolved.uses)
     for node in resolved.graph.nodes:
-        group = resolved.uses[node.name]
+        group = resolved.uses.get(node.name, ())  # a node with a mistake of its own has none
         source = node.sources[0].name if node.sources else ""
         if not group or source not in coded or len(node.sources) != 1 or node.sources[0].member:
             continue
@@ -51,7 +52,7 @@ def left_to_data(resolved: Resolved) -> bool:
                for group in resolved.uses.values() for use in group)
 
 
-def _coded(cohort: Cohort, name: str) -> _Coded:
+def _coded(cohort: Cohort | PartialCohort, name: str) -> _Coded:
     options = cohort.description.inputs[name].options
     if options.encode != "codes":
         return _Coded((), ())

@@ -67,7 +67,7 @@ class CaseDesk:
 
     def _explained(self, run: Path, name: str, ending: str) -> Path:
         """A file that `explain` wrote of a run."""
-        path = inside(self.folder.path, str(run / EXPLAIN / name))
+        path = inside(self.folder.path, str(run / name))
         if name not in explained_files(run, ending) or path is None or not path.is_file():
             raise RefusedFileError(404, "not-found", f"there is no file {name!r} of an explanation")
         return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from fusionkit.records.histories import curves, histories
 from fusionkit.records.run_folders import COMPARED, GRAPH, RunIndex, RunRow, folds_of, read_row, run_rows
 from fusionkit.studio.bodies import answered, body_of, text_of
 from fusionkit.studio.case_desk import CaseDesk
+from fusionkit.studio.changes import RunChanges
 from fusionkit.studio.frames import POLICY, Frames
 from fusionkit.studio.graph_files import RefusedFileError, StudioFolder
 from fusionkit.studio.guard import Guard, TooLargeError, answer
@@ -58,7 +60,7 @@ def make_app(folder: StudioFolder, token: str, hosts: Collection[str], link: Wor
         "work/{id}/log": desk.log, "cases": cases.cases, "case": cases.case, "picture": cases.picture}
     posts: dict[str, Handler] = {
         "outline": desk.outline, "data": desk.data, "reload": desk.reload,
-        "check": desk.asked("check"), "edit": desk.asked("edit"), "words": desk.asked("words"),
+        "check": desk.check, "edit": desk.asked("edit"), "words": desk.asked("words"),
         "diff": desk.asked("difference"), "page": desk.admit, "propose": desk.propose,
         "work": desk.begin, "work/{id}/stop": desk.stop, "work/{id}/resume": desk.resume,
         "case/inputs": cases.inputs, "case/slices": cases.slices}
@@ -118,12 +120,15 @@ class _Desk:
         self.work = work
         self.link = link
         self.index = RunIndex(folder.path)
+        self.changes = RunChanges()
         self.reading = asyncio.Lock()
         self.starting = asyncio.Lock()
         self.frames = Frames(folder)
 
     async def about(self, request: Request) -> Response:
-        return JSONResponse({"version": __version__, "folder": self.folder.path.name, "write": self.folder.write,
+        return JSONResponse({"version": __version__, "folder": self.folder.path.name, "place": str(self.folder.path),
+                             "command": shlex.join(["fusionkit", "studio", str(self.folder.path), "--write"]),
+                             "write": self.folder.write,
                              "worker": "ready" if self.link.ready else "starting"})
 
     async def files(self, request: Request) -> Response:
@@ -151,6 +156,12 @@ class _Desk:
         place = self.folder.place(text_of(given, "path"))
         return await answered(self.link, "data", {"text": text_of(given, "text"), "place": str(place),
                                                   "cells": bool(given.get("cells"))})
+
+    async def check(self, request: Request) -> Response:
+        """What the worker says of a graph's text; `data` is the path of a data file that tells its sizes."""
+        given = await body_of(request)
+        data = str(self.folder.place(text_of(given, "data"))) if given.get("data") else None
+        return await answered(self.link, "check", {**given, "data": data})
 
     async def reload(self, request: Request) -> Response:
         """Start the worker anew: it finds components that were installed or changed since."""
@@ -215,8 +226,14 @@ class _Desk:
             return JSONResponse(await asyncio.to_thread(self.work.resume, request.path_params["id"]))
 
     async def runs(self, request: Request) -> Response:
-        rows, complete = await self.read_runs(_READING * (1 if request.query_params.get("more") is None else 10))
-        return JSONResponse({"rows": [_short(row) for row in rows], "complete": complete})
+        """The list of runs; with `since`, the `state` of an answer before, only what is new, changed or gone since."""
+        asked = request.query_params
+        rows, complete = await self.read_runs(_READING * (1 if asked.get("more") is None else 10))
+        state, gone = self.changes.noted(rows), list[str]()
+        if "since" in asked:
+            rows, gone = self.changes.since(int(asked["since"]))
+        return JSONResponse({"rows": [_short(row) for row in rows], "gone": gone, "state": state,
+                             "complete": complete})
 
     async def read_runs(self, seconds: float = _READING) -> tuple[list[RunRow], bool]:
         """The runs that are known after some more reading, and whether those are all."""

@@ -149,7 +149,12 @@ class Work:
             argv = ["inspect", self._file(given, "data"), "-o", f"./{output}"]
         elif command in OF_RUNS:
             run = self.folder.folder(_text(given, "run"))
-            argv = [str(command), f"./{run.relative_to(self.folder.path).as_posix()}"]
+            place = f"./{run.relative_to(self.folder.path).as_posix()}"
+            argv = [str(command), place]
+            if command == "explain" and given.get("case") is not None:
+                # Beside what was explained of all cases, which has what each input adds to every case.
+                argv += [f"--case={_text(given, 'case')}", "--method=explanation.gradcam",
+                         f"--output={place}/explain-{secrets.token_hex(3)}"]
         else:
             raise ValueError(f"{command!r} is no command of the page")
         if command != "demo":
@@ -171,6 +176,7 @@ class Work:
         state = self._state(folder, about, ended)
         return {"id": folder.name, "command": str(about.get("command")), "state": state,
                 "line": f"fusionkit {shlex.join(map(str, about['argv']))}", "output": str(about.get("output") or ""),
+                "run": _run_of(about),
                 "begun": about.get("begun"), "ended": (ended or {}).get("when"), "code": (ended or {}).get("code"),
                 "resumable": about.get("command") == "train" and state in ("stopped", "failed", "lost")}
 
@@ -282,6 +288,13 @@ def _checked(name: str, takes: Any, value: Any) -> str:
     return str(int(value) if number is int else value)
 
 
+def _run_of(about: Mapping[str, Any]) -> str:
+    """The run that a command writes, or is about; '' where there is none."""
+    asked = about.get("asked")
+    of_run = asked.get("run") if isinstance(asked, dict) and about.get("command") in OF_RUNS else None
+    return str(of_run or (about.get("output") if about.get("command") == "train" else None) or "")
+
+
 def _text(given: Mapping[str, Any], key: str) -> str:
     found = given.get(key)
     if not isinstance(found, str) or not found:
@@ -292,19 +305,30 @@ def _text(given: Mapping[str, Any], key: str) -> str:
 def progress(output: Path) -> dict[str, Any]:
     """How far a training is, from the files that it writes after each epoch: folds, epochs of the newest, of how many.
 
-    `of` is what the settings ask for; a training may end before.
+    `of` is what the settings ask for; a training may end before. `network` counts from 1, as `fold` does.
     """
     folds = folds_of(output)
     now = folds[-1] if folds else output
     planned = (plain_json(output / CASES) or {}).get("folds")
-    # Of several networks the one that is trained now has the newest history.
-    histories = [path for path in (now / HISTORY, *now.glob(f"members/*/{HISTORY}")) if path.is_file()]
-    newest = max(histories, key=lambda path: path.stat().st_mtime, default=None)
-    asked = plain_yaml(now / GRAPH).get("training") if (now / GRAPH).is_file() else None
+    # Of several networks, which are trained one after the other, the last that has a folder is the one of now.
+    member = max((int(path.name) for path in now.glob("members/*") if path.name.isdecimal()), default=0)
+    newest = now / "members" / str(member) / HISTORY if member else now / HISTORY
+    graph = plain_yaml(now / GRAPH) if (now / GRAPH).is_file() else {}
+    asked = graph.get("training")
     epochs = asked.get("epochs") if isinstance(asked, dict) else None
     return {"fold": len(folds) if folds else None, "folds": len(planned) if isinstance(planned, list) and planned
-            else None, "epoch": _lines(newest) if newest else 0, "of": epochs,
+            else None, "epoch": _lines(newest), "of": epochs, "network": member + 1,
+            "networks": max(member + 1, _networks(graph, plain_json(now / CASES) or {})),
             "trained": (now / RUN).is_file()}
+
+
+def _networks(graph: Mapping[str, Any], cases: Mapping[str, Any]) -> int:
+    """How many networks a training has: those of its ensemble, or one for each part that is held out for stopping."""
+    method = graph.get("uncertainty")
+    options = method.get("with") if isinstance(method, dict) else None
+    members = options.get("members") if isinstance(options, dict) else None
+    held_out = cases.get("held_out")
+    return members if isinstance(members, int) and members > 1 else len(held_out) if isinstance(held_out, list) else 1
 
 
 def _lines(path: Path) -> int:

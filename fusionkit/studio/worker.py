@@ -14,15 +14,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.registry.lookup import Registry
+from fusionkit.studio.data_sizes import DataSizes
 
 if TYPE_CHECKING:
     from fusionkit.network.measure import Measurement
     from fusionkit.planning.plan import Call
+    from fusionkit.planning.resolve import Resolved
     from fusionkit.shapes.layouts import TensorShape
     from fusionkit.studio.case_data import CaseData
 
@@ -85,6 +88,7 @@ class Desk:
         self.registry: Registry = discover(files=list(plugins))
         self.memo = PlanningMemo()
         self._cases: CaseData | None = None
+        self.sizes = DataSizes(self.registry)
         self.waiting = waiting
         self.calls: dict[str, Callable[[Answer], Answer]] = {
             "check": self.check, "data": self.data, "edit": self.edit, "difference": self.difference,
@@ -110,26 +114,39 @@ class Desk:
             return {"error": f"{type(error).__name__}: {error}", "code": "failed"}
 
     def check(self, given: Answer) -> Answer:
-        """The mistakes of a text, its drawing, and the line of each node; with `costs`, of a good graph, the costs.
+        """The mistakes of a text, its drawing, and where each node stands; with `costs`, of a good graph, the costs.
 
-        `svg` is null where the text is no YAML, and where the drawing is `large` and that was not asked for. Costs are
-        `dropped` where another request waits.
+        `data` is a data file that tells what the graph leaves to it; `auto` says whether it leaves something. `svg` is
+        null where the text is no YAML, and where the drawing is `large` and that was not asked for. Costs are `dropped`
+        where another request waits.
         """
         from fusionkit.drawing.folding import Fold
         from fusionkit.drawing.sketch_labels import folded_svg
         from fusionkit.interface.plan import training_faults
         from fusionkit.network.measure import measure
-        from fusionkit.planning.sketch import Sketch, sketch
+        from fusionkit.planning.sketch import Sketch, outline, sketch
+        from fusionkit.runs.categories import left_to_data, with_categories
         from fusionkit.syntax.reader import read
 
         begun = time.perf_counter()
         try:
             tree = read(given["text"], given.get("path") or "graph.yaml")
         except UserError as error:
-            return {"ok": False, "diagnostics": _told(error.diagnostics), "svg": None, "lines": {}, "ms": 0.0}
-        made = sketch(tree, self.registry, self.memo.witness, output=self.memo.output)
+            return {"ok": False, "diagnostics": _told(error.diagnostics), "svg": None, "places": {}, "auto": False,
+                    "ms": 0.0}
+        inputs, data = outline(tree).graph.inputs, given.get("data")
+        look = self.sizes.of(inputs, str(data)) if data and "auto" in given["text"] else None
+        left: list[bool] = []
+
+        def filled(resolved: Resolved) -> Resolved:
+            left.append(left_to_data(resolved))
+            return resolved if look is None else with_categories(resolved, look)
+
+        made = sketch(tree, self.registry, self.memo.witness, look.sizes if look else None, output=self.memo.output,
+                      filled=filled)
+        made = replace(made, diagnostics=tuple(_left(each, data) for each in made.diagnostics))
         faults = [*made.diagnostics, *training_faults(tree, self.registry)]
-        if given.get("costs") and made.complete:
+        if given.get("costs") and made.complete and (look is not None or not any(left)):
             try:
                 made = Sketch(made.graph, measure(made.plan, self._probe), made.diagnostics)
             except _DroppedError:
@@ -137,12 +154,14 @@ class Desk:
             except UserError as error:
                 faults.extend(error.diagnostics)
                 made = Sketch(made.graph, made.plan, (*made.diagnostics, *error.diagnostics))
-        lines = {item.name: item.span.line for item in made.graph.inputs} | {
-            node.name: node.span.line for node in made.graph.nodes}
+        spans = {each.name: each.span for each in made.graph.inputs} | {
+            each.name: each.span for each in made.graph.nodes}
+        places = {name: (span.line, span.column) for name, span in spans.items()}
         fold = Fold(given.get("fold"), tuple(given.get("open") or ()), bool(given.get("large")))
         drawing = folded_svg(made, float(given.get("wide") or 1600), float(given.get("high") or 950), fold)
         return {"ok": not any(fault.severity == "error" for fault in faults), "diagnostics": _told(faults),
-                "svg": drawing, "large": drawing is None, "lines": lines,
+                "svg": drawing, "large": drawing is None, "places": places,
+                "auto": any(left) or any(each.auto for each in inputs),
                 "ms": round((time.perf_counter() - begun) * 1000, 1)}
 
     def data(self, given: Answer) -> Answer:
@@ -240,6 +259,15 @@ class Desk:
                        for path in (made.data, made.graph))
         return {"data": data, "graph": graph, "findings": _told(made.findings),
                 "guesses": [{"column": each.column, "role": each.role, "why": each.why} for each in made.guesses]}
+
+
+def _left(found: Diagnostic, data: Any) -> Diagnostic:
+    """A size that is left to the data is no mistake yet, and is told as the page can help it."""
+    if found.code != "auto-size":
+        return found
+    fix = ("the data file that is chosen above does not tell it: choose another one, or see what is wrong with it"
+           if data else "choose the data file that it comes from above, or write the size")
+    return replace(found, severity="warning", fix=fix)
 
 
 def _told(found: Sequence[Diagnostic]) -> list[Answer]:

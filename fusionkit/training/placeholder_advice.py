@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from fusionkit.components.component import Encoder
 from fusionkit.errors import Diagnostic
 from fusionkit.graph.nodes import Step
 from fusionkit.network.instantiate import make_module
@@ -21,8 +22,13 @@ def untrained(plan: Plan, lacked: Callable[[str], bool]) -> list[Diagnostic]:
             if node.node.freeze or not names or any(map(lacked, names)):
                 continue
             found += [_warning(step, names) for step, call in zip(node.node.steps, lane.calls, strict=True)
-                      if call.component.absent == "fill" and _learns(call)]
+                      if call.component.absent == "fill" and not _of_cells(call) and _learns(call)]
     return found
+
+
+def _of_cells(call: Call) -> bool:
+    """Whether blank cells are what it learns its stand-in of."""
+    return isinstance(call.component, Encoder) and call.component.asks_known(call.config)
 
 
 def _warning(step: Step, names: Sequence[str]) -> Diagnostic:

@@ -104,15 +104,15 @@ def valid_keys(streams: Sequence[Tensor], present_BM: Tensor | None, valid: Sequ
 class Attention(nn.Module):
     """softmax(q k^T / sqrt(d / h)) v in h heads, projected; over the valid keys, zeros if there are none.
 
-    Shapes: (B, q, d), (B, k, d) and (B, k), True = valid; gives (B, q, d). Costs 4 d^2 + 4 d, or 4 d^2 + d without
-    `bias` of queries, keys and values.
+    Shapes: (B, q, d), (B, k, d) and (B, k) or for each query (B, q, k), True = valid; gives (B, q, d). Costs
+    4 d^2 + 4 d, or 4 d^2 + d without `bias` of queries, keys and values; `key_bias` is that of the last two alone.
     """
 
-    def __init__(self, width: int, heads: int, bias: bool = True) -> None:
+    def __init__(self, width: int, heads: int, bias: bool = True, key_bias: bool | None = None) -> None:
         super().__init__()
         self.heads = heads
         self.query = nn.Linear(width, width, bias)
-        self.key_value = nn.Linear(width, 2 * width, bias)
+        self.key_value = nn.Linear(width, 2 * width, bias if key_bias is None else key_bias)
         self.join = nn.Linear(width, width)
 
     def forward(self, asking_Bqd: Tensor, asked_Bkd: Tensor, valid_Bk: Tensor | None = None) -> Tensor:
@@ -121,11 +121,12 @@ class Attention(nn.Module):
             self.query(asking_Bqd), *self.key_value(asked_Bkd).chunk(2, 2)))
         if valid_Bk is None:
             return self._joined(F.scaled_dot_product_attention(query, key, value))
-        heard_B1 = valid_Bk.any(1, keepdim=True)
-        # A softmax over nothing would be NaN; such a row attends to everything, and its result is set to zero.
-        mask_B11k = (valid_Bk | ~heard_B1)[:, None, None]
-        answer = self._joined(F.scaled_dot_product_attention(query, key, value, attn_mask=mask_B11k))
-        return answer.where(heard_B1.unsqueeze(2), 0.0)
+        valid_Bqk = valid_Bk if valid_Bk.dim() == 3 else valid_Bk.unsqueeze(1)
+        heard_Bq1 = valid_Bqk.any(2, keepdim=True)
+        # A softmax over nothing would be NaN; such a query attends to everything, and its result is set to zero.
+        mask_B1qk = (valid_Bqk | ~heard_Bq1).unsqueeze(1)
+        answer = self._joined(F.scaled_dot_product_attention(query, key, value, attn_mask=mask_B1qk))
+        return answer.where(heard_Bq1, 0.0)
 
     def _joined(self, heads_Bhqe: Tensor) -> Tensor:
         joined: Tensor = self.join(heads_Bhqe.transpose(1, 2).flatten(2))

@@ -1,4 +1,7 @@
-"""Blank cells: a share of the cells of a table becomes what a blank cell becomes, so that none is relied on alone."""
+"""Blank cells: a share of the cells of a table becomes what a blank cell becomes, so that none is relied on alone.
+
+With `exact` it is the masking of TIP, Du et al. 2024, arXiv 2407.07582: round(share n) distinct columns, drawn evenly.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from fusionkit.api import Draws, TableRow, Transform, TransformConfig, Transform
 class BlankConfig(TransformConfig):
     """Options of `transform.blank`."""
 
-    share: float = Field(0.05, ge=0, le=1, description="Probability of each cell.")
+    share: float = Field(0.05, ge=0, le=1, description="Probability of each cell; with 'exact' the share of the "
+                                                       "columns.")
+    exact: bool = Field(False, description="True: in every case as many distinct columns, rounded; False: each cell is "
+                                           "drawn by itself.")
 
 
 class Blank(TransformMethod):
@@ -24,9 +30,14 @@ class Blank(TransformMethod):
     def change(self, random: Draws, row: TableRow, other: Callable[[float], TableRow]) -> TableRow:
         """The row with fewer cells."""
         values, known = row.values.copy(), row.known.copy()
-        for cell in row.cells:
-            if random.between(0, 1) < self.config.share and cell.blank is not None:
-                values[list(cell.places)] = cell.blank
+        drawn = [(random.between(0, 1), cell.blank, cell) for cell in row.cells]
+        able = [(decides, blank, cell) for decides, blank, cell in drawn if blank is not None]
+        if self.config.exact:
+            # The smallest of as many numbers, whose places are any set of columns equally often.
+            able = sorted(able, key=lambda each: each[0])[: round(self.config.share * len(able))]
+        for decides, blank, cell in able:
+            if self.config.exact or decides < self.config.share:
+                values[list(cell.places)] = blank
                 # What says that a number was blank is itself known.
                 known[list(cell.places[:-1] if cell.marked else cell.places)] = False
         return replace(row, values=values, known=known)

@@ -114,6 +114,8 @@ def test_a_stand_in_that_no_case_uses_is_told() -> None:
     assert not untrained(stand_in(), lambda name: name == "a")
     assert not untrained(stand_in("mean"), lambda name: False), "a mean needs no absent cases"
     assert not untrained(stand_in(freeze=True), lambda name: False)
+    tokens = {"use": "encoder.tip_table", "with": {"width": 8, "output": "vector"}}
+    assert not untrained(stand_in(**tokens), lambda name: False), "blank cells teach it what a missing table is"
 
 
 def test_train_tells_of_stand_ins_unless_training_drops_inputs(

@@ -89,6 +89,7 @@ JOINT = {
     "fusion.product": PRODUCT,
     "fusion.simple_fuse, tokens": ATTENTION,
     "fusion.tfn": PRODUCT,
+    "fusion.tip": HIDDEN,
     "fusion.tucker": PRODUCT,
     "fusion.token_self": HIDDEN,
 }

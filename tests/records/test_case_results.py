@@ -83,5 +83,15 @@ def test_what_explain_wrote_of_a_case(tmp_path: Path):
                     {"head": "h", "case": "y", "file": "two.png"}]}))
     found = case_explanation(tmp_path, "h", "=x")
     assert found.shares == {"a": {"nothing": 0.1, "ct": 0.5, "all": 0.6}}
-    assert [each["file"] for each in found.pictures] == ["one.png"] and found.pictures[0]["at"] == [1, 2, 3]
-    assert explained_files(tmp_path, ".png") == {"one.png"}
+    assert [each["file"] for each in found.pictures] == ["explain/one.png"] and found.pictures[0]["at"] == [1, 2, 3]
+    assert explained_files(tmp_path, ".png") == {"explain/one.png"}
+    # A case that was explained by itself, in a folder beside that of all.
+    (tmp_path / "explain-1").mkdir()
+    (tmp_path / "explain-1" / "explain.json").write_text(json.dumps({
+        "files": ["y.png"], "gradcam": [{"head": "h", "case": "=x", "file": "x.png", "heat": "x.npz"}]}))
+    (tmp_path / "explain-2").symlink_to(tmp_path / "explain-1")
+    found = case_explanation(tmp_path, "h", "=x")
+    assert found.shares == {"a": {"nothing": 0.1, "ct": 0.5, "all": 0.6}}
+    assert [(each["file"], each["heat"]) for each in found.pictures] == [
+        ("explain/one.png", None), ("explain-1/x.png", "explain-1/x.npz")]
+    assert explained_files(tmp_path, ".png") == {"explain/one.png", "explain-1/y.png"}

@@ -6,6 +6,7 @@ import base64
 import csv
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from asgi import HOST, TOKEN, Answer, request
 from small_study import description, train, write_files
 from small_study import without_plots as without_plots
+from test_limits import spent
 from test_tour import DeskLink
 
 from fusionkit.explanation.output_folder import Folder
@@ -105,13 +107,18 @@ def test_grad_cam_is_laid_over_the_planes(folder: Path, link: DeskLink):
         ("fits", heat), ("other", heat[1:]))]
     (folder / "run" / "explain" / "explain.json").write_text(json.dumps({"files": written}))
     body = {"id": "run", "case": "c5", "input": "cube", "at": [4, 6, 2]}
-    found = asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "fits.npz"}).data["heat"]
+    found = asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "explain/fits.npz"}).data["heat"]
     grey = [np.frombuffer(base64.b64decode(each["bytes"]), np.uint8) for each in found]
     assert np.array_equal(grey[0], np.round(np.arange(21) / 104 * 255)) and len(found) == 3
-    assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "other.npz"}).data["heat"] is None
+    def shown() -> None:
+        for path, more in (("inputs", {}), ("slices", {"heat": "explain/fits.npz"})):
+            assert asked(folder, link, "POST", f"/api/case/{path}", {**body, **more}).status == 200
+
+    assert spent(shown, time.process_time) < 3 * 0.15  # the limit of the design for the next case, with Grad-CAM
+    assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "explain/other.npz"}).data["heat"] is None
     assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "../fits.npz"}).status == 404
     (folder / "run" / "explain" / "fits.npz").write_bytes(b"PK")
-    assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "fits.npz"}).data["heat"] is None
+    assert asked(folder, link, "POST", "/api/case/slices", {**body, "heat": "explain/fits.npz"}).data["heat"] is None
     shutil.rmtree(folder / "run" / "explain")
 
 
@@ -130,7 +137,7 @@ def test_a_picture_is_one_that_explain_wrote(folder: Path, link: DeskLink):
     (place / "one.png").write_bytes(b"png")
     (place / "explain.json").write_text('{"files": ["one.png", "leads.png"]}')
     (place / "leads.png").symlink_to(folder.parent)
-    found = asked(folder, link, "GET", "/api/picture?id=run&name=one.png")
+    found = asked(folder, link, "GET", "/api/picture?id=run&name=explain/one.png")
     assert (found.status, found.headers["content-type"], found.body) == (200, "image/png", b"png")
-    for name in ("leads.png", "../metrics.json", "explain.json", "two.png"):
+    for name in ("explain/leads.png", "explain/../metrics.json", "explain/explain.json", "explain/two.png", "one.png"):
         assert asked(folder, link, "GET", f"/api/picture?id=run&name={name}").status == 404

@@ -61,7 +61,9 @@ def test_who_may_ask(folder: Path, more: dict[str, str], status: int):
     found = got(folder, "/api/about", **more)
     assert (found.status == status and found.data.get("code")) or status == 200
     assert "access-control-allow-origin" not in found.headers and "set-cookie" not in found.headers
-    assert found.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    policy = found.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ") and "unsafe" not in policy
+    assert all(f"{what} 'none'" in policy for what in ("base-uri", "form-action", "frame-ancestors"))
     assert (found.headers["cache-control"], found.headers["x-content-type-options"]) == ("no-store", "nosniff")
 
 
@@ -128,7 +130,7 @@ def test_a_data_file_is_checked_where_it_lies(folder: Path):
 def test_the_worker_is_asked(folder: Path, text: str, status: int):
     found = request(app(folder), "POST", "/api/check", {"text": text})
     assert found.status == status
-    assert status != 200 or found.data == {"call": "check", "with": {"text": text}}
+    assert status != 200 or found.data == {"call": "check", "with": {"text": text, "data": None}}
 
 
 def test_a_graph_is_drawn_before_its_components_are_there(folder: Path):
@@ -247,3 +249,27 @@ def test_the_file_that_opens_the_browser_is_its_owners(monkeypatch: pytest.Monke
         pass
     (mode, text), = seen
     assert mode == 0o600 and "url=http://127.0.0.1:1/#token=abc" in text
+
+
+def test_of_the_runs_only_what_changed_is_told_again(folder: Path):
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        (folder / name / "run.json").write_text("{}")
+        (folder / name / "graph.yaml").write_text(GRAPH)
+    made = app(folder)
+    first = request(made, "GET", "/api/runs").data
+    assert sorted(row["path"] for row in first["rows"]) == ["one", "two"] and first["gone"] == []
+    again = request(made, "GET", f"/api/runs?since={first['state']}").data
+    assert (again["rows"], again["gone"], again["state"]) == ([], [], first["state"])
+    (folder / "two" / "metrics.json").write_text('{"fusionkit-metrics": 1, "heads": {}}')
+    (folder / "one" / "run.json").unlink()
+    (folder / "one").rename(folder / ".one")
+    changed = request(made, "GET", f"/api/runs?since={first['state']}").data
+    assert [row["path"] for row in changed["rows"]] == ["two"] and changed["gone"] == ["one"]
+    (folder / ".one" / "run.json").write_text("{}")
+    (folder / ".one").rename(folder / "one")
+    back = request(made, "GET", f"/api/runs?since={changed['state']}").data
+    assert [row["path"] for row in back["rows"]] == ["one"] and back["gone"] == []
+    for other in (0, changed["state"] + 10**9):  # of another studio
+        assert len(request(made, "GET", f"/api/runs?since={other}").data["rows"]) == 2
+    assert request(made, "GET", "/api/runs?since=x").status == 400

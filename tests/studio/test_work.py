@@ -62,8 +62,12 @@ def test_a_training_is_started_with_arguments_of_our_own_alone(folder: Path, sta
     ({"command": "demo", "output": "demo", "tables": True}, ["demo", "./demo", "--tables"]),
     ({"command": "inspect", "data": "data.yaml", "output": "in/one"}, ["inspect", "./data.yaml", "-o", "./in/one"]),
     ({"command": "explain", "run": "cv"}, ["explain", "./cv"]),
+    ({"command": "explain", "run": "cv", "case": "-o"},
+     ["explain", "./cv", "--case=-o", "--method=explanation.gradcam", "--output=./cv/explain-0a1b2c"]),
     ({"command": "report", "run": "cv"}, ["report", "./cv"])])
-def test_other_commands_of_the_page(folder: Path, started: list[Path], given: dict[str, Any], argv: list[str]):
+def test_other_commands_of_the_page(folder: Path, started: list[Path], given: dict[str, Any], argv: list[str],
+                                    monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fusionkit.studio.work.secrets.token_hex", lambda count: "0a1b2c"[:2 * count])
     (folder / "cv").mkdir()
     assert asked(folder, "POST", "/api/work", given).status == 200
     plugin = [] if given["command"] == "demo" else [f"--plugin={Path('own.py').resolve()}"]
@@ -224,7 +228,7 @@ def test_a_training_is_stopped_and_resumed_by_another_studio(tmp_path: Path):
     second.resume(job["id"])
     until(lambda: second.job(job["id"])["state"] == "done", 120)
     assert second.job(job["id"])["progress"] == {"fold": None, "folds": None, "epoch": reached + 7,
-                                                 "of": reached + 7, "trained": True}
+                                                 "of": reached + 7, "network": 1, "networks": 1, "trained": True}
     for each in (*first._started, *second._started):
         each.wait(20)
 
@@ -234,11 +238,20 @@ def test_settings_that_are_none_give_no_flags():
 
 
 def test_progress_is_read_from_what_the_training_wrote(tmp_path: Path):
-    assert progress(tmp_path) == {"fold": None, "folds": None, "epoch": 0, "of": None, "trained": False}
+    nothing = {"fold": None, "folds": None, "epoch": 0, "of": None, "network": 1, "networks": 1, "trained": False}
+    assert progress(tmp_path) == nothing
     (tmp_path / "cases.json").write_text(json.dumps({"folds": [["a"], ["b"], ["c"]]}))
     for fold, epochs in ((0, 5), (1, 2)):
         place = tmp_path / f"fold-{fold}"
         place.mkdir()
         (place / "history.csv").write_text("epoch,train_loss\n" + "1,0.5\n" * epochs)
         (place / "graph.yaml").write_text("fusionkit: 1\ntraining: {epochs: 7}\n")
-    assert progress(tmp_path) == {"fold": 2, "folds": 3, "epoch": 2, "of": 7, "trained": False}
+    known = {**nothing, "fold": 2, "folds": 3, "epoch": 2, "of": 7}
+    assert progress(tmp_path) == known
+    # Several networks: one for each part that is held out, or as many as the ensemble has.
+    (tmp_path / "fold-1" / "cases.json").write_text(json.dumps({"held_out": [["a"], ["b"], ["c"]]}))
+    (tmp_path / "fold-1" / "members" / "1").mkdir(parents=True)
+    assert progress(tmp_path) == {**known, "epoch": 0, "network": 2, "networks": 3}
+    (tmp_path / "fold-1" / "graph.yaml").write_text("uncertainty: {with: {members: 7}}\ntraining: {epochs: 7}\n")
+    (tmp_path / "fold-1" / "members" / "1" / "history.csv").write_text("epoch\n1\n")
+    assert progress(tmp_path) == {**known, "epoch": 1, "network": 2, "networks": 7}

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fusionkit.studio.link import WorkerError, WorkerLink
@@ -46,7 +47,7 @@ def test_a_clash_is_told_at_its_wire(desk: Desk):
     found = asked(desk, "check", text=TEXT, wide=900, high=600)
     clash, = found["diagnostics"]
     assert not found["ok"] and clash["owner"]["node"] == "both" and clash["where"]["line"] == 5
-    assert found["lines"] == {"lab": 2, "scan": 2, "told": 4, "both": 5, "kind": 6}
+    assert found["places"] == {"lab": (2, 10), "scan": (2, 30), "told": (4, 3), "both": (5, 3), "kind": (6, 3)}
     assert 'class="wire faulty"' in found["svg"] and 'data-node="kind"' in found["svg"]
 
 
@@ -57,6 +58,34 @@ def test_costs_come_later_and_are_dropped_where_something_newer_waits(desk: Desk
     assert asked(desk, "check", text=good, costs=True) == {"dropped": True}
     desk.waiting = lambda: False
     assert "params" in asked(desk, "check", text=good, costs=True)["svg"]
+
+
+def test_a_data_file_tells_sizes_and_categories(desk: Desk, tmp_path: Path):
+    text = ("fusionkit: 1\ninputs: {lab: {vector: [auto]}, scan: {image: auto}}\nnodes:\n"
+            "  told: {use: encoder.embed, from: lab, with: {categories: auto, width: 5}}\n"
+            "  seen: {use: encoder.conv, from: scan, with: {widths: [3]}}\n"
+            "  both: {use: fusion.concat, from: [told, seen]}\n"
+            "  kind: {use: head.classify, from: both, with: {classes: [a, b]}}\n")
+    data, table = tmp_path / "data.yaml", tmp_path / "cases.csv"
+    data.write_text("fusionkit-data: 1\ncases: cases.csv\nid: case\ninputs:\n"
+                    "  lab: {read: columns, numeric: [age], categorical: [sex]}\n"
+                    "  scan: {read: numpy, path: '{case}.npy', missing_ok: true}\n"
+                    "targets: {kind: {column: kind}}\nsplit: {folds: 2, seed: 0}\n")
+    table.write_text("case,age,sex,kind\nc1,1,f,a\nc2,2,m,b\nc3,3,d,a\nc4,4,f,b\n")
+    np.save(tmp_path / "c2.npy", np.zeros((1, 8, 6), np.float32))  # of the first case that has one
+    (tmp_path / "c3.npy").write_bytes(b"never read")
+    left = asked(desk, "check", text=text, costs=True)
+    assert left["ok"] and left["auto"] and [each["severity"] for each in left["diagnostics"]] == ["warning"] * 2
+    assert "choose the data file" in left["diagnostics"][0]["fix"]
+    known = asked(desk, "check", text=text, costs=True, data=str(data))
+    assert known["diagnostics"] == [] and ">B 1 8 6<" in known["svg"] and "categories 3" in known["svg"]
+    table.write_text(table.read_text() + "c5,5,x,a\n")
+    assert "categories 4" in asked(desk, "check", text=text, data=str(data))["svg"]
+    other = text.replace("categories: auto", "categories: [7]")
+    differs, = asked(desk, "check", text=other, data=str(data))["diagnostics"]
+    assert differs["code"] == "categories-differ" and differs["severity"] == "error"
+    data.write_text("fusionkit-data: 1\n")
+    assert "see what is wrong with it" in asked(desk, "check", text=text, data=str(data))["diagnostics"][0]["fix"]
 
 
 def test_no_yaml_and_wrong_settings_of_training(desk: Desk):

@@ -48,6 +48,14 @@ def test_a_blank_cell_is_what_a_blank_cell_is_and_is_known_to_be() -> None:
     assert np.mean(shares) == pytest.approx(0.2, abs=0.06)
 
 
+@pytest.mark.parametrize(("share", "count"), [(1.0, 2), (0.5, 1), (0.2, 0)])
+def test_exact_blanking_takes_as_many_columns_in_every_case(share: float, count: int) -> None:
+    """Of those that may be blank; the number is rounded."""
+    taken = [~changed(epoch, blank={"share": share, "exact": True})[1][:, :2] for epoch in range(80)]
+    assert (np.array(taken).sum(axis=2) == count).all()
+    assert np.allclose(np.mean(taken, axis=(0, 1)), count / 2, atol=0.12), "every column equally often"
+
+
 def test_a_corrupted_cell_is_of_another_training_case() -> None:
     seen = {row: set() for row in range(4)}
     for epoch in range(40):

@@ -15,6 +15,8 @@ const PAGES = { graph: graphPage, runs: runsPage, run: runsPage, page: framePage
   new: (main, about, name) => graphPage(main, about, "", name), work: workPage, train: trainPage };
 const UNDER = { run: "runs", page: "runs", cases: "runs", compare: "runs", new: "graph", diff: "graph", train: "work" };
 
+const NAMES = { begin: "new", diff: "two graphs", run: "run", page: "page", cases: "cases of", compare: "comparison" };
+
 const main = document.getElementById("main");
 let leave = () => {};
 let about = null;
@@ -34,14 +36,19 @@ async function show() {
       if (link.getAttribute("href") === `#/${UNDER[name] || name}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
+    document.title = `${[NAMES[name] || name, decodeURIComponent(rest)].filter(Boolean).join(" ")} - fusionkit studio`;
     const left = await (PAGES[name] || graphPage)(place, about, decodeURI(rest));
-    if (number === newest) leave = left;
-    else left();
+    if (number !== newest) { left(); return; }
+    leave = left;
+    // Who followed a link goes on by keyboard, and is read to, from the new page on, not from the top.
+    if (number > 1 && (document.activeElement === document.body || document.activeElement.closest("nav"))) main.focus({ preventScroll: true });
   } catch (error) {
     place.replaceChildren(h("p", { class: "note", role: "alert" }, error.message));
+    if (error.status === 0) addEventListener("answered", () => { if (number === newest) show(); }, { once: true });
   }
 }
 
 takeToken();
-addEventListener("hashchange", show);
+// Who opens the printed address in a tab that is here already changes but its fragment.
+addEventListener("hashchange", () => { if (takeToken()) about = null; show(); });
 show();

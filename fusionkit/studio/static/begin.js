@@ -4,8 +4,10 @@ import { get, post } from "./api.js";
 import { h, say } from "./dom.js";
 
 export async function beginPage(main, about) {
+  let busy = false;
   const [sources, graphs] = await Promise.all([get("sources"), get("files")]);
-  const note = h("div", { role: "alert" }), made = h("div");
+  const note = h("div", { role: "alert" }), made = h("div", { tabindex: "-1", role: "region", "aria-label": "Proposal" });
+  const title = h("h2", {}, graphs.length ? "Start something new" : "This folder has no graph yet. Three ways to begin:");
   const published = h("select", { id: "published" });
   const open = h("button", { disabled: true, onclick: () => { location.hash = `#/new/${encodeURI(published.value)}`; } }, "Open it");
   const demo = h("select", { id: "demo" }, h("option", { value: "" }, "cubes of a real CT and where they were cut: three networks, about three minutes"),
@@ -13,12 +15,12 @@ export async function beginPage(main, about) {
   const table = h("select", { id: "table" }, sources.tables.map((path) => h("option", { value: path }, path)));
   const target = h("input", { id: "target", size: 16 }), key = h("input", { id: "key", size: 16 });
   const refused = about.write ? "" : h("p", { class: "note" }, "The studio was started without --write, so that it cannot write files. Start it with ",
-    h("code", {}, `fusionkit studio ${about.folder} --write`));
-  main.replaceChildren(h("h2", {}, graphs.length ? "Start something new" : "This folder has no graph yet. Three ways to begin:"), refused, note,
+    h("code", {}, about.command));
+  main.replaceChildren(title, refused, note,
     h("section", { class: "card" }, h("h3", {}, "A table of your cases"), sources.tables.length
       ? h("div", { class: "form" }, field("Table", table), field("Column to predict", target, "empty: a guess"), field("Column that names a case", key, "empty: a guess"),
         h("button", { disabled: !about.write, onclick: propose }, "Propose a data file and a graph"))
-      : h("p", {}, `No table is in this folder. Copy one into it (CSV, a workbook or Parquet; files of the cases beside it), then `, h("button", { onclick: () => beginPage(main, about) }, "Look again")), made),
+      : h("p", {}, "No table is in ", h("code", {}, about.place), ". Copy one there (CSV, a workbook or Parquet; files of the cases beside it), then ", h("button", { onclick: () => beginPage(main, about) }, "Look again")), made),
     h("section", { class: "card" }, h("h3", {}, "The demonstration"), h("p", {}, "Data, trainings and results, in the folder demo."),
       h("div", { class: "form" }, field("Data", demo), h("button", { disabled: !about.write, onclick: demonstrate }, "Run it"))),
     h("section", { class: "card" }, h("h3", {}, "A published graph"), h("div", { class: "form" }, field("Graph", published), open)));
@@ -35,8 +37,9 @@ export async function beginPage(main, about) {
       location.hash = `#/work/${(await post("work", { command: "demo", output: "demo", tables: demo.value === "tables" })).id}`;
     } catch (error) { tell(error.message); }
   }
-  async function propose(event) {
-    event.target.disabled = true;
+  async function propose() {
+    if (busy) return;
+    busy = true;
     note.replaceChildren();
     say("reading the table …");
     try {
@@ -50,8 +53,10 @@ export async function beginPage(main, about) {
           `${each.message} [${each.code}]`, each.fix ? h("p", {}, `fix: ${each.fix}`) : null)))) : "",
         h("p", { class: "bar" }, h("a", { href: `#/graph/${encodeURI(found.graph)}` }, "the graph"), h("a", { href: `#/graph/${encodeURI(found.data)}` }, "the data file"),
           wrong ? "" : h("a", { href: `#/train/${encodeURI(found.graph)}` }, "train it")));
+      title.textContent = "Start something new";
+      made.focus();
     } catch (error) { tell(error.message); say(""); }
-    event.target.disabled = false;
+    busy = false;
   }
   return () => {};
 }

@@ -1,12 +1,12 @@
 // The cases of a run, the worst first: truth, prediction, what each input adds, the data in three planes.
 
 import { blob, get, post } from "./api.js";
-import { figure, h, roving, say } from "./dom.js";
+import { figure, h, later, narrow, roving, say } from "./dom.js";
 import { planesOf } from "./planes.js";
 
 export async function casesPage(main, about, id) {
   const asked = { id, show: "all", page: 0, words: "" };
-  let shown = null, current = null, gone = false, pictures = [];
+  let fresh = true, shown = null, current = null, gone = false, pictures = [];
   const head = h("select", { "aria-label": "Head", onchange: () => { Object.assign(asked, { head: head.value, truth: null, said: null }); load(true); } });
   const wrong = h("input", { type: "checkbox", id: "wrong", onchange: () => { asked.show = wrong.checked ? "wrong" : "all"; load(true); } });
   const words = h("input", { type: "search", "aria-label": "Filter cases by id", placeholder: "id", size: 14, oninput: () => { asked.words = words.value; load(true); } });
@@ -41,7 +41,10 @@ export async function casesPage(main, about, id) {
       `all, not only ${asked.truth} predicted as ${asked.said}`) : "");
     confusion();
     say(`${shown.total} of ${shown.all} cases${shown.measure ? `, largest ${shown.measure} first` : ""}`);
-    if (first && shown.rows.length) open(shown.rows[0].id, false);
+    // Who comes back finds the case that was looked at.
+    const before = fresh && shown.rows.find((row) => row.id === sessionStorage.getItem(`case:${id}`));
+    fresh = false;
+    if (first && shown.rows.length) open((before || shown.rows[0]).id, false);
     else if (!shown.rows.length) side.replaceChildren(h("p", { class: "quiet" }, "no such case"));
   }
   function confusion() {
@@ -58,9 +61,11 @@ export async function casesPage(main, about, id) {
 
   async function open(name, focus = true) {
     current = name;
+    sessionStorage.setItem(`case:${id}`, name);
     for (const row of body.children) row.classList.toggle("chosen", row.dataset.case === name);
     const button = [...body.children].find((row) => row.dataset.case === name)?.querySelector("button");
     if (focus) button?.focus();
+    if (focus && narrow()) later(side);
     button?.scrollIntoView({ block: "nearest" });
     let found;
     try { found = await get("case", { id, head: shown.head, case: name }); } catch (error) { side.replaceChildren(h("p", {}, error.message)); return; }
@@ -90,8 +95,9 @@ export async function casesPage(main, about, id) {
   // Grad-CAM and other pictures that `explain` made of this case.
   async function draw(place, found, name) {
     if (!found.length) {
-      place.append(h("p", { class: "quiet" }, shown.explained ? "no Grad-CAM of this case: " : "not explained yet: ",
-        h("code", {}, `fusionkit explain ${id} --case ${name}${shown.explained ? " -o FOLDER" : ""}`)));
+      place.append(h("p", { class: "quiet" }, shown.explained ? "no Grad-CAM of this case yet" : "not explained yet", about.write ? "" : ": ",
+        about.write ? "" : h("code", {}, `fusionkit explain ${id}${shown.explained ? ` --case ${name} --method explanation.gradcam -o ${id}/explain-${name}` : ""}`)),
+      about.write ? h("p", {}, h("button", { onclick: () => explain(shown.explained ? { case: name } : {}) }, shown.explained ? "Grad-CAM of this case" : "Explain the run: Grad-CAM of some cases, what each input adds to all")) : "");
       return;
     }
     place.append(h("h3", {}, "where the network looks"));
@@ -102,6 +108,9 @@ export async function casesPage(main, about, id) {
         if (current === name && !gone) place.append(h("img", { src: address, alt: `Grad-CAM of ${each.input} at ${each.node}, for ${each.explained}` }));
       } catch (error) { place.append(h("p", {}, error.message)); }
     }
+  }
+  async function explain(more) {
+    try { location.hash = `#/work/${(await post("work", { command: "explain", run: id, ...more })).id}`; } catch (error) { say(error.message); }
   }
   function bars(found) {
     const rows = shown.classes.map((name) => [name, Number(found.values[name] ?? found.values[`class:${name}`])]).filter(([, value]) => Number.isFinite(value));

@@ -16,7 +16,7 @@ export function chart(curves, names, title) {
   const y = (value) => HIGH - BOTTOM - (value - low) / (high - low) * (HIGH - TOP - BOTTOM);
   const told = chosen.map((name) => {
     const c = curves[name];
-    return `${name} from ${figure(c.mean[0])} to ${figure(c.mean.at(-1))} in ${c.epoch.at(-1)} epochs`;
+    return `${name.replaceAll("_", " ")} from ${figure(c.mean[0])} to ${figure(c.mean.at(-1))} in ${c.epoch.at(-1)} epochs`;
   }).join("; ");
   const svg = s("svg", { class: "curve", viewBox: `0 0 ${WIDE} ${HIGH}`, width: WIDE, height: HIGH, role: "img", "aria-label": `${title}: ${told}` });
   for (const share of [0, 0.5, 1]) {
@@ -37,8 +37,8 @@ export function chart(curves, names, title) {
       svg.append(dot);
     });
     const width = (WIDE - LEFT) / chosen.length, at = LEFT + place * width;
-    svg.append(s("line", { x1: at, x2: at + 22, y1: HIGH - 4, y2: HIGH - 4, stroke: colour, "stroke-width": 2, "stroke-dasharray": DASHES[place % 4] }),
-      s("text", { x: at + 27, y: HIGH }, name));
+    svg.append(s("line", { x1: at, x2: at + 22, y1: HIGH - 8, y2: HIGH - 8, stroke: colour, "stroke-width": 2, "stroke-dasharray": DASHES[place % 4] }),
+      s("text", { x: at + 27, y: HIGH - 4 }, name.replaceAll("_", " ")));
   });
   return svg;
 }

@@ -24,6 +24,10 @@ export function say(text) {
   document.getElementById("state").textContent = text;
 }
 
+// In one column what was chosen lies below the list: it is brought to the top, once the list is drawn.
+export const narrow = () => matchMedia("(max-width: 50rem)").matches;
+export const later = (element) => setTimeout(() => element.scrollIntoView(), 100);
+
 // A list of which one element is a stop of Tab, with arrows inside.
 export function roving(elements, { vertical = true } = {}) {
   elements.forEach((element, place) => {

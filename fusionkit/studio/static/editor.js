@@ -20,7 +20,7 @@ export function makeEditor(onchange, oncursor) {
     for (const each of found) if (each.where) wrong.set(each.where.line, each.severity);
     numbers.replaceChildren(...lines.flatMap((_, place) => {
       const mark = wrong.get(place + 1);
-      const text = mark ? h("b", {}, mark === "error" ? `! ${place + 1}` : `· ${place + 1}`) : String(place + 1);
+      const text = mark ? h("b", { class: mark }, mark === "error" ? `! ${place + 1}` : `· ${place + 1}`) : String(place + 1);
       return [text, "\n"];
     }));
     marks.replaceChildren(...lines.flatMap((line, place) => [...marked(line, place + 1), "\n"]));
@@ -36,9 +36,11 @@ export function makeEditor(onchange, oncursor) {
   }
   area.addEventListener("input", () => { draw(); onchange(area.value); });
   area.addEventListener("scroll", follow);
-  for (const event of ["keyup", "click", "focus"]) area.addEventListener(event, () => oncursor(lineAt(area.selectionStart)));
+  for (const event of ["keyup", "click", "focus"]) area.addEventListener(event, () => {
+    const before = area.value.slice(0, area.selectionStart).split("\n");
+    oncursor(before.length, before.at(-1).length + 1);
+  });
 
-  const lineAt = (place) => area.value.slice(0, place).split("\n").length;
   return {
     element,
     get text() { return area.value; },
@@ -51,7 +53,7 @@ export function makeEditor(onchange, oncursor) {
       area.setSelectionRange(place, place);
       area.scrollTop = Math.max(0, (line - 4) * 19.5);
       follow();
-      oncursor(line);
+      oncursor(line, column);
     },
     // Replaces what differs by one insertion, so that one undo takes it back.
     change(text) {

@@ -4,6 +4,7 @@ import { get, post, put } from "./api.js";
 import { h, say } from "./dom.js";
 import { makeDrawing } from "./drawing.js";
 import { hash } from "./diff.js";
+import { beside } from "./work.js";
 import { makeEditor } from "./editor.js";
 import { makePalette } from "./palette.js";
 
@@ -12,19 +13,23 @@ const COSTS_AFTER = 400;
 
 // `begun` is the name of a published graph that a new file starts from.
 export async function graphPage(main, about, path, begun) {
-  const files = await get("files");
+  const here = location.hash;
+  const [files, sources] = await Promise.all([get("files"), get("sources")]);
+  if (location.hash !== here) return () => {};  // who has gone on already is not led back
   if (!path && !begun && !files.length) { location.replace("#/begin"); return () => {}; }
   if (!path && !begun) { location.replace(`#/graph/${encodeURI(files[0].path)}`); return () => {}; }
-  const state = { path: path || "", base: null, saved: "", lines: {}, newest: 0, node: null, fold: null, open: [], large: false };
-  const editor = makeEditor(changed, (line) => cursor(line));
-  const drawing = makeDrawing((name) => { choose(name); if (state.lines[name]) editor.goTo(state.lines[name], 3); },
+  const state = { path: path || "", base: null, saved: "", places: {}, newest: 0, node: null, fold: null, open: [], large: false };
+  const editor = makeEditor(changed, cursor);
+  const drawing = makeDrawing((name) => { choose(name); if (state.places[name]) editor.goTo(...state.places[name]); },
     { ondrop: add, onopen: (names) => { state.open.push(...names); changed(editor.text); } });
   const palette = makePalette(add);
   const items = h("ul"), findings = h("div", { class: "findings", id: "findings", role: "log", tabindex: "0", "aria-label": "Mistakes" }, items);
   const note = h("div", { role: "status" });
-  const select = h("select", { "aria-label": "Graph", onchange: () => { location.hash = `#/graph/${encodeURI(select.value)}`; } },
-    files.map((file) => h("option", { value: file.path, selected: file.path === path }, `${file.path}  (${file.name})`)),
-    files.some((file) => file.path === path) ? null : h("option", { value: state.path, selected: true }, state.path || "new graph"));
+  const known = [...files.map((file) => file.path), ...sources.data];
+  const select = h("select", { "aria-label": "File", onchange: () => { location.hash = `#/graph/${encodeURI(select.value)}`; } },
+    h("optgroup", { label: "graphs" }, files.map((file) => h("option", { value: file.path, selected: file.path === path }, `${file.path}  (${file.name})`))),
+    h("optgroup", { label: "data files" }, sources.data.map((name) => h("option", { value: name, selected: name === path }, name))),
+    known.includes(path) ? null : h("option", { value: state.path, selected: true }, state.path || "new graph"));
   const published = h("select", { "aria-label": "Start from a published graph", onchange: () => begin(published.value) },
     h("option", { value: "" }, "published graphs…"));
   const large = h("button", { class: "large", hidden: true, onclick: () => { state.large = true; changed(editor.text); } }, "Draw this large graph, which may take seconds after each change");
@@ -37,13 +42,17 @@ export async function graphPage(main, about, path, begun) {
   } }, "Fold chains");
   const other = h("select", { "aria-label": "Compare with", onchange: () => { if (other.value) location.hash = hash(state.path, other.value); } },
     h("option", { value: "" }, "compare with…"), files.filter((file) => file.path !== path).map((file) => h("option", { value: file.path }, file.path)));
+  const sizes = h("select", { "aria-label": "Where sizes come from", onchange: () => { localStorage.setItem(`data:${state.path}`, sizes.value); changed(editor.text); } },
+    h("option", { value: "" }, "sizes: no data file"), sources.data.map((name) => h("option", { value: name }, `sizes: ${name}`)));
+  sizes.value = localStorage.getItem(`data:${path}`) ?? beside(sources.data, path) ?? "";
+  sizes.hidden = true;
   const tools = h("div", { class: "bar of-drawing", role: "toolbar", "aria-label": "Change the chosen node" });
   main.replaceChildren(
     h("div", { class: "bar" }, select, published, h("button", { onclick: save }, "Save"), h("button", { onclick: download }, "Download"),
       h("span", { class: "bar of-drawing" }, parts, h("button", { onclick: () => panes.classList.toggle("above") }, "Beside or above"),
         h("button", { "aria-label": "Smaller", onclick: () => drawing.zoom(1 / 1.2) }, "−"),
         h("button", { "aria-label": "Larger", onclick: () => drawing.zoom(1.2) }, "+"),
-        h("button", { onclick: () => drawing.zoom(0) }, "Fit"), fold, h("button", { onclick: picture }, "SVG"), other),
+        h("button", { onclick: () => drawing.zoom(0) }, "Fit"), fold, h("button", { onclick: picture }, "SVG"), other, sizes),
       h("button", { title: "finds components that were installed or changed since", onclick: reload }, "Reload plugins"),
       h("button", { onclick: train }, "Train…")),
     note, large, panes, tools, findings);
@@ -94,7 +103,7 @@ export async function graphPage(main, about, path, begun) {
   // A name that no file has, so that a new graph is saved beside the others.
   function free(name) {
     let made = name;
-    for (let number = 2; files.some((file) => file.path === made); number++) made = name.replace(".yaml", `-${number}.yaml`);
+    for (let number = 2; known.includes(made); number++) made = name.replace(".yaml", `-${number}.yaml`);
     return made;
   }
   function forget() { localStorage.removeItem(`draft:${state.path}`); }
@@ -115,11 +124,12 @@ export async function graphPage(main, about, path, begun) {
     main.classList.remove("data");
     if (about.worker !== "ready") outline(number, text);
     try {
-      const found = await post("check", { text, path: state.path, costs, fold: state.fold, open: state.open, large: state.large, ...drawing.size });
+      const found = await post("check", { text, path: state.path, costs, data: sizes.value || null, fold: state.fold, open: state.open, large: state.large, ...drawing.size });
       if (number !== state.newest || found.dropped) return;
       about.worker = "ready";
-      fold.setAttribute("aria-pressed", state.fold ?? Object.keys(found.lines).length > 40);
-      state.lines = found.lines;
+      fold.setAttribute("aria-pressed", state.fold ?? Object.keys(found.places).length > 40);
+      state.places = found.places;
+      sizes.hidden = !found.auto || !sources.data.length;
       drawing.show(found.svg);
       large.hidden = !found.large;
       drawing.choose(state.node);
@@ -180,7 +190,7 @@ export async function graphPage(main, about, path, begun) {
   function add(id, place) {
     const stem = id.split(".")[1].replace(/\W+/g, "_").replace(/^[^A-Za-z]+/, "") || "node";
     let name = stem;
-    for (let number = 2; name in state.lines; number++) name = `${stem}_${number}`;
+    for (let number = 2; name in state.places; number++) name = `${stem}_${number}`;
     edit(place.source ? { op: "between", name, use: id, source: place.source, target: place.target } : { op: "insert", name, use: id, reads: place.reads || null });
   }
   async function reload() {
@@ -191,9 +201,11 @@ export async function graphPage(main, about, path, begun) {
       changed(editor.text);
     } catch (error) { say(error.message); }
   }
-  function cursor(line) {
+  // The last node or input that begins before the cursor; several may stand on one line.
+  function cursor(line, column) {
+    const begins = (name) => state.places[name][0] * 1e6 + state.places[name][1];
     let best = null;
-    for (const [name, at] of Object.entries(state.lines)) if (at <= line && (!best || at > state.lines[best])) best = name;
+    for (const name of Object.keys(state.places)) if (begins(name) <= line * 1e6 + column && (!best || begins(name) > begins(best))) best = name;
     if (best !== state.node) choose(best);
   }
 
@@ -224,7 +236,7 @@ export async function graphPage(main, about, path, begun) {
   async function save() {
     if (!about.write) {
       tell("Nothing is written without --write. Your text is kept in this browser; download it, or start the studio with ",
-        h("code", {}, `fusionkit studio ${about.folder} --write`), h("p", {}, h("button", { onclick: download }, "Download the text")));
+        h("code", {}, about.command), h("p", {}, h("button", { onclick: download }, "Download the text")));
       return;
     }
     const name = state.path || "graph.yaml";
@@ -233,6 +245,7 @@ export async function graphPage(main, about, path, begun) {
       state.base = (await put("file", { path: name, text, base: state.base })).base;
       state.saved = text;
       forget();
+      if (begun) history.replaceState(null, "", `#/graph/${encodeURI(name)}`);  // from here on it is that file
       tell(`${name} is saved`);
     } catch (error) {
       if (error.status !== 409) { tell(error.message); return; }
@@ -266,7 +279,7 @@ export async function graphPage(main, about, path, begun) {
   }
   function download() { offer(editor.text, (state.path || "graph.yaml").split("/").pop(), "text/yaml"); }
   async function picture() {
-    const found = await post("check", { text: editor.text, costs: true, fold: false, large: true, wide: 1600, high: 950 });
+    const found = await post("check", { text: editor.text, costs: true, data: sizes.value || null, fold: false, large: true, wide: 1600, high: 950 });
     if (found.svg) offer(found.svg, `${(state.path || "graph").split("/").pop().replace(/\.ya?ml$/, "")}.svg`, "image/svg+xml");
   }
   function offer(text, name, type) {

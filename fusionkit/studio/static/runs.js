@@ -3,15 +3,15 @@
 import { get, post } from "./api.js";
 import { chart } from "./curves.js";
 import { changedRows, changesTable, hash } from "./diff.js";
-import { ago, figure, h, say } from "./dom.js";
+import { ago, figure, h, later, narrow, say } from "./dom.js";
 import { pageLinks } from "./frame.js";
 
-const SHOWN = 100, EVERY = 2000;
+const SHOWN = 100, EVERY = 2000, OFTEN = 4000;
 
 export async function runsPage(main, about, id) {
-  let { rows, complete } = await get("runs");
+  let { rows, complete, state: known } = await get("runs");
   const chosen = new Set();
-  let most = SHOWN, pages = [], timer = null, gone = false;
+  let most = SHOWN, pages = [], timer = null, watching = null, seen = false, gone = false;
   const filter = h("input", { type: "search", "aria-label": "Filter runs", placeholder: "words, or auroc>0.9", size: 34, oninput: draw });
   const body = h("tbody");
   const side = h("section", { class: "scroll side", "aria-label": "Run" });
@@ -27,13 +27,35 @@ export async function runsPage(main, about, id) {
   // The first reading of many runs goes on while those that are known are shown.
   async function rest() {
     while (!complete && !gone) {
-      ({ rows, complete } = await get("runs", { more: 1 }));
+      ({ rows, complete, state: known } = await get("runs", { more: 1 }));
       if (!gone) draw();
     }
+    if (!gone) watching = setTimeout(watch, OFTEN);
     pages = await get("pages");
     if (gone) return;
     if (id) show(id);
     else side.append(others(), h("p", { class: "quiet" }, rows.length ? "choose a run" : h("span", {}, "no runs below this folder yet: ", h("a", { href: "#/train/" }, "train a network"))));
+  }
+
+  // What other programs do in the folder: only the rows that changed are asked for.
+  async function watch() {
+    try {
+      const found = document.hidden ? null : await get("runs", { since: known });
+      if (gone) return;
+      if (found && (found.rows.length || found.gone.length)) {
+        const left = new Set([...found.gone, ...found.rows.map((row) => row.path)]);
+        rows = [...rows.filter((row) => !left.has(row.path)), ...found.rows].sort((a, b) => b.when - a.when || (a.path < b.path ? -1 : 1));
+        redraw();
+      }
+      if (found) known = found.state;
+    } catch (error) { say(error.message); }
+    if (!gone) watching = setTimeout(watch, OFTEN);
+  }
+  function redraw() {
+    const held = body.contains(document.activeElement) ? document.activeElement : null;
+    const name = held && (held.getAttribute("aria-label") || held.getAttribute("href"));
+    draw();
+    if (name) [...body.querySelectorAll("a, input")].find((each) => name === (each.getAttribute("aria-label") || each.getAttribute("href")))?.focus();
   }
 
   function draw() {
@@ -71,8 +93,8 @@ export async function runsPage(main, about, id) {
       side.replaceChildren(h("h2", {}, path), h("p", {}, state(run)), run.why ? h("p", {}, run.why) : "",
         run.state === "finished" && run.kind !== "comparison" ? h("p", {}, h("a", { href: `#/cases/${encodeURI(path)}` }, "cases, the worst first")) : "",
         mine.length ? h("ul", {}, pageLinks(mine)) : "",
-        about.write && run.state === "finished" && run.kind !== "comparison" ? h("p", { class: "bar" },
-          ["report", "explain"].map((command) => h("button", { onclick: () => begin(command, path) }, `Run ${command}`))) : "",
+        about.write && ["finished", "not evaluated"].includes(run.state) && run.kind !== "comparison" ? h("p", { class: "bar" },
+          (run.state === "finished" ? ["report", "explain"] : ["evaluate"]).map((command) => h("button", { onclick: () => begin(command, path) }, `Run ${command}`))) : "",
         run.state === "unfinished" && run.kind !== "comparison" ? await resumption(path) : "",
         losses.length ? chart(past.curves, losses, "loss") : "",
         losses.length ? h("p", { class: "quiet" }, past.trainings.length > 1
@@ -80,6 +102,8 @@ export async function runsPage(main, about, id) {
         ...others.slice(0, 3).map((name) => chart(past.curves, [name], name)), ...Object.entries(run.heads).map(metrics),
         h("details", {}, h("summary", {}, "graph"), h("pre", { class: "text", tabindex: "0" }, run.graph)),
         h("details", {}, h("summary", {}, "files"), h("p", {}, h("code", {}, run.place)), h("pre", { class: "text", tabindex: "0" }, run.files.join("\n"))));
+      if (!seen && narrow()) later(side);
+      seen = true;
     } catch (error) { side.replaceChildren(h("p", {}, error.message)); }
   }
 
@@ -104,11 +128,12 @@ export async function runsPage(main, about, id) {
     side.replaceChildren(h("h2", {}, `${a} → ${b}`), h("p", {}, h("a", { href: hash(a, b) }, "the graphs side by side")),
       changed.length ? changesTable(changed, [a, b]) : h("p", {}, "the settings are the same"), ...both(one, other));
   }
-  return () => { gone = true; clearTimeout(timer); };
+  return () => { gone = true; clearTimeout(timer); clearTimeout(watching); };
 }
 
 function both(one, other) {
-  return Object.keys(one.heads).filter((head) => other.heads[head]).map((head) => h("table", {}, h("caption", {}, head), h("tbody", {},
+  return Object.keys(one.heads).filter((head) => other.heads[head]).map((head) => h("table", {}, h("caption", {}, head),
+    h("thead", {}, h("tr", {}, ["metric, 95 %", one.path, other.path].map((name, at) => h("th", { scope: "col", class: at ? "number" : null }, name)))), h("tbody", {},
     Object.entries(one.heads[head].metrics).map(([name, values]) => h("tr", {}, h("td", {}, one.heads[head].labels[name] || name),
       h("td", { class: "number" }, told(values)), h("td", { class: "number" }, told(other.heads[head].metrics[name] || [])))))));
 }

@@ -2,15 +2,16 @@
 
 import { get, post } from "./api.js";
 import { chart } from "./curves.js";
-import { ago, h, roving, say } from "./dom.js";
+import { ago, h, later, narrow, roving, say } from "./dom.js";
 
 const EVERY = 1500;
 const ACTIVE = ["starting", "waiting", "running"];
 
 export async function trainPage(main, about, path) {
   const [graphs, sources] = await Promise.all([get("files"), get("sources")]);
-  const graph = pick("graph", graphs.map((file) => file.path), path);
-  const data = pick("data", sources.data, beside(sources.data, path));
+  const names = graphs.map((file) => file.path), given = sources.data.includes(path);
+  const graph = pick("graph", names, given ? beside(names, path) : path);
+  const data = pick("data", sources.data, given ? path : beside(sources.data, path));
   const output = h("input", { id: "output", value: free(path), size: 28, required: true });
   const epochs = number("epochs"), seed = number("seed"), fold = number("fold"), batch = number("batch_size");
   const note = h("div", { role: "alert" });
@@ -24,7 +25,7 @@ export async function trainPage(main, about, path) {
     h("p", {}, "The same in a terminal: ", command),
     sources.data.length ? "" : h("p", { class: "note" }, "There is no data file in this folder. ", h("a", { href: "#/begin" }, "Make one from a table"), "."),
     about.write ? "" : h("p", { class: "note" }, "The studio was started without --write: copy the command, or start ",
-      h("code", {}, `fusionkit studio ${about.folder} --write`)), note);
+      h("code", {}, about.command)), note);
   told();
 
   function settings() {
@@ -59,7 +60,7 @@ function free(path, folder = "runs/") {
   return `${folder}${stem}-${two(now.getMonth() + 1)}${two(now.getDate())}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
 }
 // The data file in the folder of the graph comes first.
-function beside(files, path) {
+export function beside(files, path) {
   const folder = (path || "").split("/").slice(0, -1).join("/");
   return files.find((file) => file.split("/").slice(0, -1).join("/") === folder) || files[0];
 }
@@ -68,12 +69,13 @@ export async function workPage(main, about, id) {
   const body = h("tbody");
   const side = h("section", { class: "scroll side", "aria-label": "Work" });
   const output = h("pre", { class: "text log", role: "log", tabindex: "0", "aria-label": "Output of the command" });
-  const head = h("div"), curve = h("div");
+  const head = h("div", { tabindex: "-1" }), curve = h("div");
   let timer = null, next = 0, gone = false, last = "";
   main.replaceChildren(h("div", { class: "bar" }, h("h2", {}, "Work"), h("a", { href: "#/train/" }, "Train a network")), h("div", { class: "split" },
     h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["command", "folder", "state", "started"].map((name) => h("th", { scope: "col" }, name)))), body)), side));
-  side.append(...(id ? [head, curve, h("h3", {}, "output"), output] : [h("p", { class: "quiet" }, "choose a work; what is started here goes on when the page or the studio is closed")]));
+  side.append(...(id ? [head, curve, h("h3", {}, "output"), output] : [h("p", { class: "quiet" }, "choose a command of the list; what is started here goes on when the page or the studio is closed")]));
   await look();
+  if (id && narrow()) later(side);
 
   async function look() {
     let jobs = [];
@@ -81,22 +83,22 @@ export async function workPage(main, about, id) {
       jobs = await get("work");
       const key = JSON.stringify(jobs);
       if (key !== last) { last = key; list(jobs); }
-      if (id) await one(jobs.find((job) => job.id === id));
+      if (id) await one(jobs.find((job) => job.id === id), jobs.find((job) => job.state === "running"));
     } catch (error) { say(error.message); }
     if (!gone && (jobs.some((job) => ACTIVE.includes(job.state)) || !jobs.length)) timer = setTimeout(look, EVERY);
   }
   function list(jobs) {
     const held = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     body.replaceChildren(...jobs.map((job) => h("tr", { class: job.id === id ? "chosen" : null },
-      h("td", {}, h("a", { href: `#/work/${job.id}` }, `${job.command}, ${ago(job.begun)}`)), h("td", {}, job.output), h("td", {}, job.state), h("td", {}, ago(job.begun)))));
+      h("td", {}, h("a", { href: `#/work/${job.id}` }, `${job.command}, ${ago(job.begun)}`)), h("td", {}, job.output || job.run), h("td", {}, job.state), h("td", {}, ago(job.begun)))));
     const links = [...body.querySelectorAll("a")];
     roving(links);
     if (held) links.find((link) => link.getAttribute("href") === held)?.focus();
     const active = jobs.filter((job) => ACTIVE.includes(job.state)).length;
-    say(`${jobs.length} of work, ${active} under way`);
+    say(`${jobs.length} ${jobs.length === 1 ? "command" : "commands"}, ${active} under way`);
   }
-  async function one(known) {
-    if (!known) { head.replaceChildren(h("p", {}, "there is no such work")); return; }
+  async function one(known, first) {
+    if (!known) { head.replaceChildren(h("p", {}, "there is no such command")); return; }
     const [job, log] = await Promise.all([get(`work/${id}`), get(`work/${id}/log`, { from: next })]);
     if (gone) return;
     if (log.text) {
@@ -105,29 +107,34 @@ export async function workPage(main, about, id) {
       if (low) output.scrollTop = output.scrollHeight;
     }
     next = log.next;
-    draw(job);
+    draw(job, first);
     if (job.progress && job.progress.epoch) {
       const past = await get("history", { id: job.output }).catch(() => null);
       const names = past ? Object.keys(past.curves).filter((name) => name === "train_loss" || name === "validation_loss") : [];
       if (names.length) curve.replaceChildren(chart(past.curves, names, "loss"));
     }
   }
-  function draw(job) {
-    const state = JSON.stringify([job.state, job.progress]);
+  function draw(job, first) {
+    const state = JSON.stringify([job.state, job.progress, first?.id]);
     if (head.dataset.state === state) return;
     head.dataset.state = state;
     const p = job.progress;
-    const parts = p ? [p.fold ? `fold ${p.fold}${p.folds ? ` of ${p.folds}` : ""}` : "", p.epoch ? `epoch ${p.epoch}${p.of ? ` of at most ${p.of}` : ""}` : "reading data"].filter(Boolean) : [];
+    const parts = p ? [p.fold ? `fold ${p.fold}${p.folds ? ` of ${p.folds}` : ""}` : "", p.networks > 1 ? `network ${p.network} of ${p.networks}` : "", p.epoch ? `epoch ${p.epoch}${p.of ? ` of at most ${p.of}` : ""}` : "reading data"].filter(Boolean) : [];
     const active = ACTIVE.includes(job.state);
-    const done = p && p.of ? ((p.folds ? p.fold - 1 : 0) + Math.min(1, p.epoch / p.of)) / (p.folds || 1) : null;
+    if (p && p.trained && (!p.folds || p.fold === p.folds)) parts.splice(0, parts.length, "trained; the results are computed");
+    if (job.state === "waiting") parts.splice(0, parts.length, first ? `one command runs at a time; this one waits for ${first.command}${first.output ? ` in ${first.output}` : ""}` : "waits for its turn");
+    const done = p && p.of ? ((p.folds ? p.fold - 1 : 0) + (p.network - 1 + Math.min(1, p.epoch / p.of)) / p.networks) / (p.folds || 1) : null;
+    const held = head.contains(document.activeElement);
     head.replaceChildren(h("h2", {}, `${job.command}: ${job.state}`), h("p", {}, h("code", {}, job.line)),
       active && parts.length ? h("p", { role: "status" }, parts.join(", ")) : "",
       active && done !== null ? h("progress", { max: "1", value: done, "aria-label": "share of the epochs" }) : "",
       h("p", { class: "bar" },
-        about.write && active ? h("button", { onclick: () => act("stop") }, "Stop (it can be resumed)") : "",
+        about.write && active ? h("button", { onclick: () => act("stop") }, job.command === "train" ? "Stop (it can be resumed)" : "Stop") : "",
         about.write && job.resumable ? h("button", { onclick: () => act("resume") }, "Resume") : "",
-        job.output && job.command === "train" && p && (p.epoch || p.trained) ? h("a", { href: `#/run/${encodeURI(job.output)}` }, "the run") : "",
-        job.command !== "train" && job.state === "done" ? h("a", { href: "#/runs" }, "runs and pages") : ""));
+        job.run && (job.command !== "train" || (p && (p.epoch || p.trained))) ? h("a", { href: `#/run/${encodeURI(job.run)}` }, "the run") : "",
+        job.command === "explain" && job.state === "done" ? h("a", { href: `#/cases/${encodeURI(job.run)}` }, "its cases") : "",
+        job.command === "demo" || (!job.run && job.state === "done") ? h("a", { href: "#/runs" }, active ? "the runs so far" : "runs and pages") : ""));
+    if (held) (head.querySelector("button, a") || head).focus();  // the button that was pressed has gone
   }
   async function act(what) {
     try { await post(`work/${id}/${what}`, {}); } catch (error) { say(error.message); return; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -118,7 +119,12 @@ class Menu:
         if key not in self._trials:
             if len(self._trials) >= _REMEMBERED:
                 self._trials.clear()
-            self._trials[key] = self._try(self.component(name), options, inputs)
+            # A package that is imported on the way, as MONAI, may draw from them, and hypothesis refuses that.
+            numbers = random.getstate()
+            try:
+                self._trials[key] = self._try(self.component(name), options, inputs)
+            finally:
+                random.setstate(numbers)
         return self._trials[key]
 
     def shares(self, name: str, options: Mapping[str, Any], first: TensorShape, other: TensorShape) -> bool:
