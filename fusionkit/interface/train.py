@@ -66,6 +66,7 @@ def train(
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
     strict: bool = False,
+    plots: bool = True,
     quiet: bool = False,
     console: Console | None = None,
     **settings: Unpack[RunOptions],
@@ -75,8 +76,8 @@ def train(
     The options are those of `fusionkit train`. The settings of training win over those of the graph; None means the
     graph's own; with `stage` the run is that stage of the graph's, which learns without targets. Your own components
     come from the Python files `plugins`, or as `components`. With `strict`, inputs other than the recipe
-    of pretrained weights asks for are an error. `quiet` hides warnings and progress; `console` is where they are
-    shown. In a launch of several processes only the first writes and evaluates.
+    of pretrained weights asks for are an error. Without `plots` no picture is drawn. `quiet` hides warnings and
+    progress; `console` is where they are shown. In a launch of several processes only the first writes and evaluates.
     Raises: GraphError or DataError with everything that is wrong; RunError when training fails.
     """
     registry = discover(components=components, files=[str(file) for file in plugins])
@@ -101,7 +102,8 @@ def train(
             refuse_differences(advice)
         for warning in (*setup.cohort.warnings, *advice):
             console.note(warning.render())
-        trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
+        trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console,
+                             plots=plots)
     if note := overfitting_note(trained.folder):
         console.line(note)
     return TrainedRun(trained.folder, Evaluation(

@@ -18,6 +18,8 @@ _aten = torch.ops.aten
 MOST = 20_000
 """How many results are remembered before all are forgotten; one takes about a kilobyte."""
 _FLOATING = frozenset({torch.float32, torch.float64})
+_NUMBERS = _FLOATING | {torch.int64}
+_TRUTH = frozenset({torch.bool})
 _SETTINGS = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 
 
@@ -81,8 +83,8 @@ class Counted(MetaResults):  # type: ignore[no-untyped-call]
 
 def _result(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     rule = _RULES.get(function)
-    if rule and not kwargs:
-        laid = rule(*args)
+    if rule and (not kwargs or rule is _alike):
+        laid = rule(*args, **kwargs)
         if laid is not None:
             return laid.made() if isinstance(laid, _Laid) else tuple(part.made() for part in laid)
     key = None if _makes_views(function) else _key(function, args, kwargs)
@@ -212,7 +214,8 @@ def _batch_norm(x: Any, *settings: Any) -> tuple[_Laid, ...] | None:
 def _cat(tensors: Any, axis: int = 0) -> _Laid | None:
     first = tensors[0]
     rank = first.dim()
-    fits = all(map(_floating, tensors)) and -rank <= axis < rank and len({part.dtype for part in tensors}) == 1
+    fits = all(_floating(part) or _is_matrix(part) for part in tensors) and -rank <= axis < rank and \
+        len({part.dtype for part in tensors}) == 1
     axis %= max(rank, 1)
     around = {(*part.shape[:axis], None, *part.shape[axis + 1 :]) for part in tensors}
     if not fits or len(around) != 1:
@@ -220,6 +223,85 @@ def _cat(tensors: Any, axis: int = 0) -> _Laid | None:
     sizes = list(first.shape)
     sizes[axis] = sum(part.shape[axis] for part in tensors)
     return _contiguous(sizes, first.dtype)
+
+
+def _is_plain_row(x: Any, types: frozenset[torch.dtype]) -> bool:
+    """Whether it is contiguous or has one axis, whose numbers may be far apart: results are contiguous all the same."""
+    return (type(x) in (Tensor, nn.Parameter) and x.is_meta and x.dtype in types and x.layout is torch.strided
+            and (x.dim() == 1 or x.is_contiguous()))
+
+
+def _compared(x: Any, bound: Any) -> _Laid | None:
+    plain = _is_plain_row(x, _NUMBERS) and type(bound) in (int, float)
+    return _contiguous(x.shape, torch.bool) if plain else None
+
+
+def _both(x: Any, y: Any) -> _Laid | None:
+    plain = _is_plain_row(x, _TRUTH) and _is_plain_row(y, _TRUTH) and x.shape == y.shape
+    return _contiguous(x.shape, torch.bool) if plain else None
+
+
+def _where(condition: Any, x: Any, other: Any) -> _Laid | None:
+    """With a single number where the condition is False."""
+    plain = _is_plain_row(condition, _TRUTH) and _is_plain_row(x, _FLOATING) and condition.shape == x.shape and \
+        x.dim() > 0 and type(other) is Tensor and not other.dim() and other.dtype in _NUMBERS
+    return _contiguous(x.shape, x.dtype) if plain else None
+
+
+def _rounded(x: Any) -> _Laid | None:
+    return _contiguous(x.shape, x.dtype) if _is_plain_row(x, _FLOATING) else None
+
+
+def _clamped(x: Any, low: Any = None, high: Any = None) -> _Laid | None:
+    """Of whole numbers between whole numbers, or of others between any."""
+    kinds = {type(bound) for bound in (low, high) if bound is not None}
+    plain = kinds and _is_plain_row(x, _NUMBERS) and kinds <= ({int, float} if x.dtype in _FLOATING else {int})
+    return _contiguous(x.shape, x.dtype) if plain else None
+
+
+def _convolution(x: Any, weight: Any, bias: Any, *settings: Any) -> _Laid | None:
+    """Of one that is not transposed, with numbers for every axis of the grid."""
+    stride, padding, dilation, transposed, _, groups = settings
+    rank = weight.dim() - 2
+    fits = not transposed and _floating(x) and _floating(weight) and x.dim() == rank + 2 > 2 and \
+        x.dtype is weight.dtype and x.shape[1] == weight.shape[1] * groups and not weight.shape[0] % groups and \
+        (bias is None or (_floating(bias) and bias.dtype is x.dtype and tuple(bias.shape) == (weight.shape[0],))) and \
+        all(len(each) == rank for each in (stride, padding, dilation)) and min((*stride, *dilation)) > 0
+    if not fits:
+        return None
+    room = [size + 2 * around - apart * (kernel - 1) - 1 for size, around, apart, kernel
+            in zip(x.shape[2:], padding, dilation, weight.shape[2:], strict=True)]
+    if min((*x.shape, *weight.shape)) < 1 or min((*room, *padding)) < 0:
+        return None
+    grid = [left // step + 1 for left, step in zip(room, stride, strict=True)]
+    return _contiguous((x.shape[0], weight.shape[0], *grid), x.dtype)
+
+
+def _alike(x: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, **more: Any) -> _Laid | None:
+    """A new tensor of the same sizes, also of one column among others; not in a memory format of its own."""
+    there = device is None or torch.device(device).type == "meta"
+    more = {name: value for name, value in more.items() if value not in (None, False, torch.preserve_format)}
+    is_column = _is_matrix(x) and x.shape[1] == 1 and x.stride(0) >= x.stride(1)
+    plain = there and layout in (None, torch.strided) and not more and (
+        is_column or _is_plain_row(x, _NUMBERS | _TRUTH))
+    return _contiguous(x.shape, dtype or x.dtype) if plain else None
+
+
+def _embedding(table: Any, codes: Any, _: int = -1) -> _Laid | None:
+    plain = _is_matrix(table) and _is_plain_row(codes, _NUMBERS - _FLOATING)
+    return _contiguous((*codes.shape, table.shape[1]), table.dtype) if plain else None
+
+
+def _mean(x: Any, axes: Any = None, keep: Any = False) -> _Laid | None:
+    rank = x.dim()
+    given = tuple(range(rank)) if not axes else tuple(axes)
+    if not _floating(x) or not rank or not all(-rank <= axis < rank for axis in given):
+        return None
+    gone = {axis % rank for axis in given}
+    if len(gone) != len(given):
+        return None
+    kept = [1 if axis in gone else size for axis, size in enumerate(x.shape) if keep or axis not in gone]
+    return _contiguous(kept, x.dtype)
 
 
 def _softmax(x: Any, axis: int) -> _Laid | None:
@@ -234,8 +316,15 @@ _RULES: Mapping[Any, Callable[..., Any]] = {
     _aten.addmm.default: _addmm, _aten.mm.default: _mm,
     _aten.native_layer_norm.default: _layer_norm, _aten.native_batch_norm.default: _batch_norm,
     _aten._safe_softmax.default: _softmax, _aten.cat.default: _cat,
+    **dict.fromkeys((_aten.gt.Scalar, _aten.ge.Scalar, _aten.lt.Scalar, _aten.le.Scalar, _aten.eq.Scalar,
+                     _aten.ne.Scalar), _compared),
+    _aten.bitwise_and.Tensor: _both, _aten.where.self: _where, _aten.round.default: _rounded,
+    _aten.abs.default: _rounded, _aten.clamp.default: _clamped,
+    **dict.fromkeys((_aten.ones_like.default, _aten.zeros_like.default, _aten.empty_like.default), _alike),
+    _aten.convolution.default: _convolution, _aten.embedding.default: _embedding,
+    _aten.mean.dim: _mean, _aten.mean.default: _mean,
 }
-"""What an operation gives, by arguments without keywords; None where PyTorch has to be asked."""
+"""What an operation gives, without keywords but those of new tensors; None where PyTorch has to be asked."""
 
 
 def _of_product(x: Tensor, y: Tensor, **_: Any) -> int:

@@ -76,7 +76,9 @@ class Processes:
             _check_divisible(objective.network)
             return _shard(objective.to(self.device))
         self._unused.find_unused_parameters = unused
-        wrapped: nn.Module = self.accelerator.prepare_model(objective)
+        # Where it is not told, accelerate asks whether weights are divided, and imports sympy and more to do so.
+        place = True if self.count == 1 else None
+        wrapped: nn.Module = self.accelerator.prepare_model(objective, device_placement=place)
         return wrapped
 
     def prepare_optimiser(self, optimiser: Optimizer) -> Any:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from fusionkit.components.failures import raised
 from fusionkit.components.optimiser import Optimiser
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.network.uncompiled import uncompiled
 from fusionkit.registry.named import Chosen
 
 
@@ -22,7 +23,8 @@ def optimiser_of(chosen: Chosen[Optimiser], groups: list[dict[str, Any]], settin
     """
     taken = {name: settings[name] for name in chosen.declared.takes}
     try:
-        found: Optimizer = chosen.declared.module(groups, chosen.config, **taken)
+        with uncompiled(Optimizer.add_param_group):
+            found: Optimizer = chosen.declared.module(groups, chosen.config, **taken)
     except Exception as error:  # an optimiser may raise anything
         raise UserError(Diagnostic("bad-option", f"{chosen.declared.id} cannot be used", chosen.span,
                                    why=raised(error), fix="change its options, or choose another optimiser")) from error

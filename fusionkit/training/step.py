@@ -18,6 +18,7 @@ from fusionkit.training.case_numbers import CaseNumbers
 from fusionkit.training.distributed import Processes, own_part, whole
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
+from fusionkit.training.plain_step import change_weights
 from fusionkit.training.seen_batch import BatchSeen
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.step_losses import FirstPass, StepLosses
@@ -192,8 +193,7 @@ class Stepper:
     def change(self, rate: float) -> None:
         """Update the weights and clear the gradients."""
         set_rate(self.optimiser, rate)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        change_weights(self.optimiser)
 
     def not_finite(self) -> list[str]:
         """The nodes with a gradient that is not finite, the one closest to the loss first."""

@@ -90,6 +90,17 @@ def test_both_ways_train_the_same_network_to_the_bit(study: Path, trained: Train
     assert "<td>AUROC</td>" in trained._repr_html_()
 
 
+def test_a_training_without_plots_has_all_else(study: Path, trained: TrainedRun,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[object] = []
+    monkeypatch.setattr("fusionkit.evaluation.report_files.draw_figures", lambda *given: drawn.append(given) or [])
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(study / "plain"), *FLAGS,
+                 "--no-plots"]) == 0
+    assert not drawn
+    for name in ("metrics.json", "predictions.csv"):
+        assert (study / "plain" / name).read_bytes() == (trained.folder / name).read_bytes()
+
+
 def test_predictions_are_the_records_of_the_command(study: Path, trained: TrainedRun,
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     made = fusionkit.predict(trained, study / "data.yaml", output=study / "predicted.csv", quiet=True)

@@ -55,6 +55,35 @@ OPERATIONS: dict[str, Callable[[], Any]] = {
     "norm of the batch": lambda: functional.batch_norm(X, None, None, made(5), made(5), training=True),
     "attention": lambda: functional.scaled_dot_product_attention(X, Y, Y),
     "softmax": lambda: torch.softmax(X, 1), "convolution": lambda: functional.conv1d(X, made(2, 5, 3)),
+    "convolution in steps": lambda: functional.conv3d(
+        made(2, 6, 9, 8, 7), made(4, 3, 3, 2, 1), made(4), (2, 1, 3), (1, 0, 2), (1, 2, 1), 2),
+    "convolution of one place": lambda: functional.conv2d(made(3, 1, 5, 5), made(8, 1, 1, 1)),
+    "convolution by a number": lambda: functional.conv2d(made(3, 2, 5, 5), made(8, 2, 3, 3), made(8), 2, 1),
+    "convolution of columns": lambda: functional.conv2d(made(3, 2, 1, 5), made(8, 2, 1, 3), padding="same"),
+    "convolution, channels last": lambda: functional.conv2d(
+        made(3, 2, 5, 5).to(memory_format=torch.channels_last), made(8, 2, 3, 3)),
+    "transposed convolution": lambda: functional.conv_transpose2d(made(3, 2, 5, 5), made(2, 8, 3, 3), stride=2),
+    "convolution of no cases": lambda: functional.conv1d(made(0, 5, 7), made(2, 5, 3)),
+    "mean of all": lambda: X.mean(), "mean of axes": lambda: made(2, 3, 4, 5, 6).mean((2, 3, -1)),
+    "kept mean": lambda: X.mean((-1, 0), keepdim=True), "mean in other strides": lambda: apart().mean(1),
+    "mean in another type": lambda: X.mean(1, dtype=torch.float64), "mean of a number": lambda: made().mean(),
+    "column compared": lambda: made(5, 7)[:, 3] <= 4, "whole compared": lambda: made(5, dtype=torch.int64) != 2,
+    "compared in other strides": lambda: apart() > 1, "both": lambda: (X > 0) & (X <= 4),
+    "both, one broadcast": lambda: (X > 0) & (made(7) > 0), "else a number": lambda: X.where(X > 0, 0),
+    "else a wide number": lambda: X.where(X > 0, made(dtype=torch.float64)), "else a tensor": lambda: X.where(X > 0, Y),
+    "column else a number": lambda: made(5, 7)[:, 3].where(made(5) > 0, 0), "rounded": lambda: made(5, 7)[:, 3].round(),
+    "rounded to digits": lambda: X.round(decimals=2), "size": lambda: X.abs(), "size of whole": lambda: made(
+        3, dtype=torch.int64).abs(), "at most": lambda: made(3, dtype=torch.int64).clamp(max=4),
+    "between": lambda: X.clamp(-1, 1), "whole between broken": lambda: made(3, dtype=torch.int64).clamp(0.5, 2.5),
+    "codes": lambda: functional.embedding(made(5, dtype=torch.int64), made(4, 8)),
+    "codes with none": lambda: functional.embedding(made(5, 2, dtype=torch.int64), made(4, 8), padding_idx=0),
+    "joined columns": lambda: torch.cat([made(5, 7)[:, :4], made(5, 8)], 1),
+    "ones": lambda: torch.ones_like(X), "zeros in another type": lambda: torch.zeros_like(X, dtype=torch.bool),
+    "ones of a column": lambda: torch.ones_like(made(5, 7)[:, 3:4]), "ones of columns": lambda: torch.ones_like(
+        made(5, 7)[:, 3:5]), "empty, in other strides": lambda: torch.empty_like(apart()),
+    "ones, channels last": lambda: torch.ones_like(made(2, 3, 5, 7), memory_format=torch.channels_last),
+    "ones of half": lambda: torch.ones_like(HALF),
+    "joined turned": lambda: torch.cat([made(5, 7).T, made(7, 5)], 1),
     "upsampled": lambda: functional.interpolate(made(2, 3, 5, 7), (11, 13), mode="bilinear"),
     "channels last": lambda: functional.relu(made(2, 3, 5, 7).to(memory_format=torch.channels_last)),
     "joined": lambda: torch.cat([X, made(3, 2, 7), Y], 1), "joined at the end": lambda: torch.cat([X, Y], -1),
@@ -84,6 +113,8 @@ def test_a_result_is_pytorchs(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     lambda: torch.cat([X, made(2, 5, 7)], 1), lambda: torch.cat([X, Y], 3),
     lambda: torch.cat([X, made(3, 5)]), lambda: made(3, 5) @ made(3, 5),
     lambda: functional.gelu(X, approximate="none of these"),
+    lambda: functional.conv1d(X, made(2, 4, 3)), lambda: functional.conv1d(X, made(2, 5, 8)),
+    lambda: X.mean(3), lambda: X.mean((1, -2)), lambda: (X > 0) & (made(2) > 0), lambda: X.where(X, 0),
 ])
 def test_what_fails_fails_each_time(wrong: Callable[[], Any]) -> None:
     for _ in range(2):

@@ -23,6 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
     parser.add_argument("-o", "--output", metavar="RUN", default="run", help="the run's folder (default: run)")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    parser.add_argument("--no-plots", dest="plots", action="store_false", help="draw no pictures of the test cases")
     add_training_options(parser)
     add_strict_option(parser)
     add_data_root_option(parser)
