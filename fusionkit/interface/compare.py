@@ -217,8 +217,8 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
                          "with what is chosen")
         if not limits.in_units:
             refuse_other_jobs(folder)
-        expected = _forecast(request, comparison, cohorts[0], units, limits, begun=(folder / RUNS).exists(),
-                             console=console)
+        begun = (folder / RUNS).exists()
+        expected = _forecast(request, comparison, cohorts[0], units, limits, begun=begun, console=console)
         ran = train_in_units(request, comparison, cohorts, folder, console, limits=limits, tuner=tuner,
                              expected=expected) if limits.in_units else None
         trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse, tuner=tuner,
@@ -244,7 +244,8 @@ def _compared(given: _Given, limits: JobLimits, console: Console) -> Comparison:
         absent, cannot = _without_inputs(without, given.rates, ranked, metrics, seeds=seeds, console=console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
         tuned = {**tuning_records(folder, comparison), **search.records()} if search else {}
-        accounts = Accounts(expected, limits, len(comparison.candidates), splits, units, time.time() - limits.begin)
+        accounts = Accounts(expected, limits, len(comparison.candidates), splits, units, time.time() - limits.begin,
+                            resumed=begun)
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
                                   (*comparison.left_out, *missing, *failed), ways_taken(folder),
                                   {each.name: mark for each in comparison.candidates

@@ -128,7 +128,7 @@ def test_whole_folds_are_run_and_the_others_are_told(tmp_path: Path, monkeypatch
     monkeypatch.setattr(work.Worker, "_expected", lambda self, turns: 0.0 if len(turns) < 3 else 1e9)
     assert main([*command, "--budget", "1h"]) == 0
     said = capsys.readouterr().out
-    assert "A fold is begun only if" in said
+    assert "A fold is begun only if" in said and "until the report was written." in said
     assert "Not run: 1 of 3 splits, for any network (repeat 1 fold 3)" in said
     told = json.loads((tmp_path / "found" / "compare.json").read_text())
     assert [unit["fold"] for unit in told["units"]] == [0, 1]
@@ -137,6 +137,9 @@ def test_whole_folds_are_run_and_the_others_are_told(tmp_path: Path, monkeypatch
     assert {name: len(values) for name, values in rows.items()} == {"fusion.concat": 2, "fusion.sum": 2}
     assert "Not run: 1 of 3 splits" in (tmp_path / "found" / "report.html").read_text()
     assert not (tmp_path / "found" / "runs" / "fusion.sum" / "repeat-1" / "fold-2").exists()
+
+    assert main([*command, "--budget", "1h"]) == 0
+    assert "what an earlier call had trained was taken over" in capsys.readouterr().out
 
     monkeypatch.undo()
     assert main(command) == 0, "without a budget the same folder is completed"

@@ -133,7 +133,8 @@ class _Here:
 class Accounts:
     """What a comparison was expected to take, what it took, and what was not run for want of time.
 
-    `splits` are all that were asked for, `run` those that were run, `seconds` those of this call.
+    `splits` are all that were asked for, `run` those that were run, `seconds` those of this call, which is the first or
+    has `resumed` what an earlier one began.
     """
 
     expected: Forecast | None
@@ -142,6 +143,7 @@ class Accounts:
     splits: Sequence[Unit]
     run: Sequence[Unit]
     seconds: float
+    resumed: bool = False
 
     @property
     def missing(self) -> list[Unit]:
@@ -155,8 +157,8 @@ class Accounts:
             found += self.expected.lines(self.limits.jobs)
         if not found:
             return []
-        found.append(f"This call took {duration(self.seconds)} until the report was written; what an earlier call had "
-                     "trained was taken over.")
+        before = "; what an earlier call had trained was taken over" if self.resumed else ""
+        found.append(f"This call took {duration(self.seconds)} until the report was written{before}.")
         if self.limits.seconds is None:
             return found
         if self.seconds > self.limits.seconds:
