@@ -12,6 +12,7 @@ import torch
 
 from fusionkit.comparison.candidates import Candidate, ComparisonPlan
 from fusionkit.comparison.shared_training import Reuse, SharedTrainer
+from fusionkit.comparison.simple_rows import scikit_learn_rows
 from fusionkit.comparison.splits import narrowed
 from fusionkit.comparison.train import Unit, settings_of
 from fusionkit.comparison.tuning import HELD_OUT, Tuning
@@ -42,8 +43,9 @@ class Forecast:
     """What the trainings of a comparison take.
 
     `seconds` are those of one split in one process, of each network that is trained by itself and of those in lockstep,
-    by `SHARED` or folder; `memory` the bytes of one process beside its data, `disk` those of the folder. Predictions,
-    metrics and the report come on top of it; a training that stops early takes less.
+    by `SHARED` or folder; `memory` the bytes of one process beside its data, `disk` those of the folder. `tables` are
+    the seconds of scikit-learn's rows for one split, with their trials: the process that writes the report fits them
+    after all networks. Predictions, metrics and the report come on top of it; a training that stops early takes less.
     """
 
     seconds: Mapping[str, float]
@@ -52,6 +54,7 @@ class Forecast:
     memory: int
     disk: int
     available: int | None = None
+    tables: float = 0.0
 
     @property
     def split_seconds(self) -> float:
@@ -80,6 +83,9 @@ class Forecast:
                  "predictions, metrics and report come on top",
                  f"at most {bytes_text(self.memory)} of memory for the networks of {'each' if jobs > 1 else 'one'} "
                  f"process, and about {bytes_text(self.disk)} on disk"]
+        if self.tables:
+            found.append(f"scikit-learn's rows take about {seconds_text(self.tables * self.splits)} more after that, "
+                         "in one process")
         if self.slowest:
             name, seconds = self.slowest
             found.append(f"{name} takes {seconds_text(seconds)} of the {seconds_text(self.split_seconds)} of a split")
@@ -106,8 +112,11 @@ def is_worth_it(comparison: ComparisonPlan, units: Sequence[Unit], tuning: Tunin
 
 
 def forecast(comparison: ComparisonPlan, cohort: Cohort, units: Sequence[Unit], data: Path, trainer: SharedTrainer, *,
-             reuse: Reuse, tuning: Tuning | None) -> Forecast:
-    """Measure a few steps of every network on real cases of the first split, without training any."""
+             reuse: Reuse, tuning: Tuning | None, tables: bool = False) -> Forecast:
+    """Measure a few steps of every network on real cases of the first split, without training any.
+
+    With `tables` scikit-learn's rows are fitted once to its training cases, with their own settings.
+    """
     settings, train = settings_of(comparison, 0), units[0].train
     sharing = {name for name, shared in trainer.shared.items() if shared and tuning is None}
     networks = held_out_of(cohort, train, settings, False).networks(
@@ -139,7 +148,18 @@ def forecast(comparison: ComparisonPlan, cohort: Cohort, units: Sequence[Unit], 
         if reuse in ("auto", "features"):
             features = 4 * len(cohort) * _width(comparison, trainer)
     return Forecast(seconds, len(units), len(comparison.candidates), max(memory, together),
-                    disk * networks * len(units) + features, available)
+                    disk * networks * len(units) + features, available,
+                    _trainings(tuning) * _table_seconds(comparison, cohort, units[0]) if tables else 0.0)
+
+
+def _table_seconds(comparison: ComparisonPlan, cohort: Cohort, unit: Unit) -> float:
+    """The seconds in which every row of scikit-learn is fitted once to the training cases of a split.
+
+    The less of two times: the first one imports, which trials would multiply.
+    """
+    heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
+    found = [scikit_learn_rows([cohort], [unit], heads, comparison.settings.seed)[0] for _ in range(2)]
+    return min(sum(repeats[0].seconds for repeats in made.values()) for made in found)
 
 
 def _trainings(tuning: Tuning | None) -> float:

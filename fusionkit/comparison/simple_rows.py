@@ -23,12 +23,21 @@ Missing = list[tuple[str, str]]
 def without_networks(cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int,
                      search: TableSearch | None = None) -> tuple[Rows, Missing]:
     """The outputs of every such row, and those that are not possible with the reason; `search` tunes scikit-learn."""
-    made, missing = _constant(units, cohorts, heads)
+    constant, without = _constant(units, cohorts, heads)
+    fitted, missing = scikit_learn_rows(cohorts, units, heads, seed, search)
+    return {**constant, **fitted}, without + missing
+
+
+def scikit_learn_rows(cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int,
+                      search: TableSearch | None = None) -> tuple[Rows, Missing]:
+    """Scikit-learn's models on each table alone and on all, and those that are not possible with the reason."""
+    made: Rows = {}
+    missing: Missing = []
     names = baselines.names_of(heads)
     tables = baselines.tables_of(cohorts[0])
     why = baselines.missing_reason(tables, heads)
     if why:
-        return made, [*missing, *((name, why) for name in names)]
+        return {}, [(name, why) for name in names]
     if len(tables) > 1:
         for table in tables:
             own = [_with_table(unit, cohorts[unit.repeat], table) for unit in units]

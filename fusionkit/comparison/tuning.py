@@ -105,8 +105,8 @@ def tuning_of(trials: int | None, inner: str, *, rule: str = "best", prune: bool
     Raises: UserError with `bad-argument`.
     """
     if trials is None:
-        if rule != "best" or prune or space is not None:
-            raise UserError(Diagnostic("bad-argument", "--choose, --prune and --space belong to --tune",
+        if inner != "holdout" or rule != "best" or prune or space is not None:
+            raise UserError(Diagnostic("bad-argument", "--inner, --choose, --prune and --space belong to --tune",
                                        fix="give --tune N too"))
         return None
     check_installed()

@@ -271,7 +271,7 @@ def _forecast(
     trainer = SharedTrainer(comparison, request.reuse, console)
     with console.progress("measuring steps"):
         found = forecast(comparison, cohort, units, Path(request.data), trainer, reuse=request.reuse,
-                         tuning=request.tuning)
+                         tuning=request.tuning, tables=request.baselines)
     for text in found.lines(limits.jobs):
         console.line(text)
     if limits.seconds is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
 from fusionkit.comparison import forecast as forecasting
+from fusionkit.comparison import simple_rows
 from fusionkit.comparison.forecast import SHARED, Forecast, forecast, is_worth_it
 from fusionkit.comparison.jobs import run as running
 from fusionkit.comparison.jobs import work
@@ -93,6 +95,37 @@ def test_the_forecast_counts_what_is_shared_once(tmp_path: Path, monkeypatch: py
     assert not is_worth_it(plan, units, None)
     monkeypatch.setattr(forecasting, "_WORTH_SECONDS", 1e-3)
     assert is_worth_it(plan, units, None)
+
+
+def test_the_trials_of_scikit_learn_are_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request, plan = planned(tmp_path, GRAPH)
+    units = units_of(plan, request.cohorts(plan))
+    monkeypatch.setattr(forecasting, "step_seconds", lambda *_: 5.0)
+    times = iter([9.0] * 6 + [0.5] * 6)  # the first fit of each model imports
+    fit = simple_rows.baselines.fit_baselines
+    monkeypatch.setattr(simple_rows.baselines, "fit_baselines", lambda *given, **more: {
+        name: (replace(rows[0], seconds=next(times)),) for name, rows in fit(*given, **more).items()})
+    trainer = SharedTrainer(plan, "nothing", Console(silent=True))
+
+    def found(**more: Any) -> Forecast:
+        return forecast(plan, plan.cohort, units, tmp_path / "data.yaml", trainer, reuse="nothing", **more)
+
+    assert found(tuning=None).tables == 0
+    tuned = found(tuning=Tuning(4, inner=2), tables=True)
+    assert tuned.tables == 6 * 0.5 * (1 + 8 / 2), "two models of each table and of both, as many trainings as a network"
+    assert f"scikit-learn's rows take about {tuned.tables * 3:.0f} s more" in tuned.lines(2)[2]
+    needs = (tuned.total(2, 1) + tuned.tables) / 0.95
+    check_fits(needs + 1, tuned, 2, 0.0)
+    with pytest.raises(UserError, match="too small"):
+        check_fits(needs - 1, tuned, 2, 0.0)
+
+
+def test_a_turn_leaves_time_for_scikit_learn(tmp_path: Path) -> None:
+    now = time.time()
+    Budget(now, now + 1000, 2, {}, tables=100.0).write(tmp_path)
+    turns = Turns(tmp_path)
+    assert turns.admits(0, lambda _: 0.0) and turns.admits(1, lambda _: 700.0)
+    assert not turns.admits(2, lambda _: 700.0), "the rows of three folds take 300 s after it"
 
 
 def test_a_turn_is_begun_if_it_fits_and_never_after_one_that_did_not(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_options_of_the_search_are_refused_where_they_mean_nothing() -> None:
                         ({"trials": 3, "rule": "one-se"}, "--choose one-se needs inner folds")):
         with pytest.raises(UserError, match=says):
             tuning_of(inner="holdout", **given)
+    with pytest.raises(UserError, match=r"--inner, .* belong to --tune"):
+        tuning_of(None, "3")
     assert tuning_of(3, "2", rule="one-se", prune=True, space={}) == Tuning(3, 2, "one-se", True, {})
 
 

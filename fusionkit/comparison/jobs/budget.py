@@ -38,9 +38,10 @@ def seconds_of_budget(text: str | None) -> float | None:
 def rule_of(seconds: float, rows: int) -> str:
     """The rule in words, printed before anything runs."""
     return (f"budget of {duration(seconds)}: folds are trained one after the other, each for all {rows} networks. A "
-            f"fold is begun only if it is expected to end within {1 - RESERVE:.0%} of the budget, by what the folds "
-            "before it took and, for the first, by the forecast; one that was begun is finished for all. The rest is "
-            "kept for predictions, metrics and the report.")
+            f"fold is begun only if it, and scikit-learn's rows of all folds begun, are expected to end within "
+            f"{1 - RESERVE:.0%} of the budget, by what the folds before it took and, for the first and for "
+            "scikit-learn, by the forecast; one that was begun is finished for all. The rest is kept for predictions, "
+            "metrics and the report.")
 
 
 def check_fits(seconds: float, forecast: Forecast, jobs: int, spent: float) -> None:
@@ -48,7 +49,7 @@ def check_fits(seconds: float, forecast: Forecast, jobs: int, spent: float) -> N
 
     Raises: UserError with `bad-argument`.
     """
-    needed = (forecast.total(jobs, 1) + spent) / (1 - RESERVE)
+    needed = (forecast.total(jobs, 1) + forecast.tables + spent) / (1 - RESERVE)
     if needed > seconds:
         slowest = forecast.slowest
         fewer = "compare fewer networks" if slowest is None else (
@@ -64,13 +65,15 @@ def check_fits(seconds: float, forecast: Forecast, jobs: int, spent: float) -> N
 class Budget:
     """When a call must have ended, in seconds since 1970, for all of its jobs, and what each unit was expected to take.
 
-    `seconds` are those of one split, by the key of a unit.
+    `seconds` are those of one split, by the key of a unit; `tables` those of scikit-learn's rows for one turn, which
+    one process fits after all networks.
     """
 
     begin: float
     end: float
     jobs: int
     seconds: Mapping[str, float]
+    tables: float = 0.0
 
     def write(self, folder: Path) -> None:
         """Write it where the jobs read it."""
@@ -109,10 +112,11 @@ class Turns:
             state = self.state  # another job may have decided meanwhile
             if turn in state["open"] or state["closed"]:
                 return turn in state["open"]
-            ends = time.time() + needed([*state["open"], turn])
+            asked = [*state["open"], turn]
+            ends = time.time() + needed(asked) + self.budget.tables * len(asked)
             latest = self.budget.end - RESERVE * (self.budget.end - self.budget.begin)
             fits = ends <= latest or not state["open"]
-            write_json(self.folder / _TURNS, {"open": [*state["open"], turn], "closed": False} if fits else
+            write_json(self.folder / _TURNS, {"open": asked, "closed": False} if fits else
                        {**state, "closed": True})
             return fits
 

@@ -82,7 +82,8 @@ def train_in_units(request: ComparisonRequest, comparison: ComparisonPlan, cohor
     claims.forget()
     if limits.seconds is not None and expected is not None:
         end = limits.begin + limits.seconds
-        Budget(limits.begin, end, limits.jobs, dict(expected.seconds)).write(claims.folder)
+        Budget(limits.begin, end, limits.jobs, dict(expected.seconds),
+               expected.tables * request.seeds).write(claims.folder)
     if limits.jobs > 1 or limits.launcher != "processes":
         trainer = SharedTrainer(comparison, request.reuse, reporter)
         units = work_units(comparison, cohorts, sharing_of(trainer, tuner), request.seeds)
