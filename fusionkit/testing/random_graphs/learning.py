@@ -121,6 +121,8 @@ def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
     """The trained parameters that a step does not change."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     before = {name: value.clone() for name, value in network.state_dict().items()}
+    # A module may save its weights under other names than those by which it holds them.
+    held = {name: parameter.detach().clone() for name, parameter in trained.items()}
     optimiser = torch.optim.Adam(trained.values(), lr=0.01) if trained else None
     loss = _loss(network, draw)
     assert bool(loss.isfinite()), f"the loss is {float(loss.detach())}"
@@ -135,7 +137,7 @@ def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
         changed = [name for name in before if name.partition(".")[0] == node.name
                    and node.node.freeze and not torch.equal(before[name], after[name])]
         assert not changed, f"the frozen {node.name} changes in training: {changed}"
-    return {name for name in trained if torch.equal(before[name], after[name])}
+    return {name for name, parameter in trained.items() if torch.equal(held[name], parameter)}
 
 
 def _loss(network: FusionModel, draw: int) -> Tensor:
