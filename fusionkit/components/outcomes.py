@@ -59,6 +59,7 @@ class Outcomes:
     curves: SurvivalCurves | None = None
     training: TrainingOutcomes | None = None
     thresholds: Floats | None = None
+    _kept: dict[str, Ints] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
     def form(self) -> Results:
@@ -135,6 +136,12 @@ class Outcomes:
 
     def predicted_class(self) -> Ints:
         """The likeliest class, where they have an order the median, of two by the threshold. *Shape*: (N,)."""
+        # Every class asks for it, and each answer reads the predictions of all.
+        if "class" not in self._kept:
+            self._kept["class"] = self._predicted_class()
+        return self._kept["class"]
+
+    def _predicted_class(self) -> Ints:
         if self.thresholds is not None and self.binary:
             return (self.predictions[:, 1] >= self.thresholds[:, 0]).astype(np.int64)
         return median_class(self.predictions) if self.ordered else self.likeliest_class()

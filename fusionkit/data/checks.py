@@ -229,6 +229,8 @@ def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: Targe
                   table: Table, findings: Findings) -> None:
     """Report `class-absent`: a class, or a label, without a case in a part of the split."""
     of_classes = head.declared_task.cells == "class"
+    parts = {} if division.folds is not None else {
+        part: np.array(rows) for part in PARTS if (rows := division.rows(part))}
     for code, label in enumerate(head.classes):
         column = spec.column or (label if label in spec.columns else spec.columns[code])
         answers = values.values if of_classes else values.values[:, code]
@@ -244,7 +246,7 @@ def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: Targe
             elif division.folds is not None:
                 fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
             else:
-                fault = _part_fault(name, division, found, not of_classes)
+                fault = _part_fault(name, parts, found, not of_classes)
             if fault is not None:
                 where, why, fix, severity = fault
                 findings.add(Diagnostic("class-absent", f"no case {words} {where}", table.header(column), why, fix,
@@ -254,9 +256,9 @@ def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: Targe
 _Fault = tuple[str, str, str, Severity]
 
 
-def _part_fault(name: str, division: Division, found: NDArray[np.bool_], multilabel: bool) -> _Fault | None:
-    parts = {part: division.rows(part) for part in PARTS if division.rows(part)}
-    counts = {part: int(found[list(rows)].sum()) for part, rows in parts.items()}
+def _part_fault(name: str, parts: Mapping[str, NDArray[np.int64]], found: NDArray[np.bool_], multilabel: bool
+                ) -> _Fault | None:
+    counts = {part: int(found[rows].sum()) for part, rows in parts.items()}
     empty = [part for part, count in counts.items() if count == 0]
     if not empty:
         return None

@@ -25,6 +25,8 @@ from fusionkit.evaluation.weighted_metrics import Samples, overall, per_class
 LEVEL = 0.95
 # Weights in memory at once; 16 MB of float64 is close to the processor's cache and far below its memory.
 _WEIGHTS_AT_ONCE = 2_000_000
+# Cases times classes times resamples that are worth a wait of a minute or so; fewer are drawn beyond, but 100.
+_WORK, _LEAST_DRAWN = 1_000_000_000, 100
 # An interval from a smaller share of the resamples would be unreliable.
 _LEAST_DEFINED = 0.5
 
@@ -56,11 +58,13 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
 
     Patients are drawn with replacement, all cases of one together; without patients, cases are. Draws are not
     stratified by class. Equal seeds and equal cases give equal resamples, so that two models are compared on the same.
+    Of very many cases and classes fewer are drawn than asked for, which is noted.
     """
     groups, why = groups_of(outcomes, resamples)
     drawn: dict[str | None, Samples] = {}
     if groups:
-        drawn = sample_all(outcomes, measured, groups, seed, resamples)
+        bearable = max(_LEAST_DRAWN, _WORK // max(1, outcomes.cases * len(outcomes.classes)))
+        drawn = sample_all(outcomes, measured, groups, seed, min(resamples, bearable))
     nothing = Interval(np.nan, np.nan, why)
 
     def bounds(of: str | None, scores: Scores) -> dict[str, Interval]:

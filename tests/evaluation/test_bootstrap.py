@@ -163,3 +163,15 @@ def test_an_interval_from_few_resamples_is_not_given():
     macro = bootstrap(outcomes, measure(outcomes), resamples=500).overall["sensitivity"]
     assert np.isnan(macro.low)
     assert macro.note.startswith("no interval: defined in ")
+
+
+def test_of_very_many_cases_and_classes_fewer_are_drawn_and_it_is_said(monkeypatch):
+    task, count, (targets, predictions) = COHORTS["five classes"]
+    outcomes = collect(task, names(count), targets, predictions)
+    measured = measure(outcomes)
+    whole = bootstrap(outcomes, measured, resamples=300).overall["auroc"]
+    monkeypatch.setattr("fusionkit.evaluation.bootstrap._WORK", 137 * outcomes.cases * count)
+    fewer = bootstrap(outcomes, measured, resamples=300).overall["auroc"]
+    assert (whole.resamples, fewer.resamples) == (None, 137) and (whole.low, whole.high) != (fewer.low, fewer.high)
+    monkeypatch.setattr("fusionkit.evaluation.bootstrap._WORK", 1)
+    assert bootstrap(outcomes, measured, resamples=300).overall["auroc"].resamples == 100
