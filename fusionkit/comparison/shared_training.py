@@ -109,9 +109,7 @@ class SharedTrainer:
         A candidate that shares nothing is not included and is trained separately.
         Raises: Interrupted, after all have saved, on Ctrl-C or SIGTERM.
         """
-        if self.off:
-            self.took("nothing", _REFUSED[self.off], place.folder)
-        waiting = [each for each in self.comparison.candidates if self.shared[each.name] and each.name in place.runs]
+        waiting = self._sharing(place)
         if not waiting:
             return {}
         division = _Division(self, cohort, settings, fold, place)
@@ -125,7 +123,7 @@ class SharedTrainer:
     def trained(self, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: RunPaths
                 ) -> Mapping[str, Precomputed]:
         """What the runs of `place` are completed with whose networks another process has trained, by candidate."""
-        names = [each for each in self.comparison.candidates if self.shared[each.name] and each.name in place.runs]
+        names = self._sharing(place)
         if not names:
             return {}
         division = _Division(self, cohort, settings, fold, place)
@@ -134,6 +132,12 @@ class SharedTrainer:
             return {}
         division.prepare(own, lambda done, total: None)
         return {each.name: division.given(each) for each in names}
+
+    def _sharing(self, place: RunPaths) -> list[Candidate]:
+        """The candidates with a run at a place that share frozen nodes; if none may, that is told."""
+        if self.off:
+            self.took("nothing", _REFUSED[self.off], place.folder)
+        return [each for each in self.comparison.candidates if self.shared[each.name] and each.name in place.runs]
 
     def report(self, text: str) -> None:
         """Print a line, once only."""

@@ -36,15 +36,15 @@ class Inner:
     what that does with missing inputs.
 
     `component` and `config` are None until the component was looked up, which planning does; `Inner.of` needs no
-    look-up. `seen` has the shapes that trial runs gave; a copy shares it, so one with options that may give others
-    takes an empty one.
+    look-up.
     """
 
     use: str
     options: Mapping[str, Any] = field(default_factory=dict)
     component: Component | None = field(default=None, compare=False)
     config: Config | None = field(default=None, compare=False)
-    seen: dict[tuple[TensorShape, ...], Shape] = field(default_factory=dict, compare=False)
+    # The shapes that trial runs gave, by those of the inputs; a copy with other options begins without any.
+    _seen: dict[tuple[TensorShape, ...], Shape] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, component: Component, **options: Any) -> Self:
@@ -115,14 +115,14 @@ class Inner:
         """The shape of the actual output, by a run on the meta device; a tuple has the named outputs f1, f2, ..."""
         import torch
 
-        known = self.seen.get(tuple(inputs))
+        known = self._seen.get(tuple(inputs))
         if known is not None:
             return known
         with torch.device("meta"), torch.no_grad():
             given = self.module(inputs).eval()(*[torch.zeros(_BATCH, *shape.sizes) for shape in inputs])
         seen: Shape = shape_of(tuple(given.shape[1:])) if isinstance(given, torch.Tensor) else Bundle(tuple(
             (f"f{place}", shape_of(tuple(part.shape[1:]))) for place, part in enumerate(given, 1)))
-        self.seen[tuple(inputs)] = seen
+        self._seen[tuple(inputs)] = seen
         return seen
 
     def as_data(self) -> dict[str, Any]:

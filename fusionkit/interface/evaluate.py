@@ -30,7 +30,7 @@ from fusionkit.evaluation.subgroup_files import GAP_COLUMNS, gap_rows, to_json, 
 from fusionkit.evaluation.subgroup_files import rows as group_rows
 from fusionkit.evaluation.subgroups import Subgroups
 from fusionkit.interface.beside import OWN, CasesOfOrigin, judge_beside, origins_beside
-from fusionkit.interface.opened_run import OpenedFolder, OwnResults, RunKeywords, open_networks, run_keywords
+from fusionkit.interface.opened_run import OpenedFolder, OpenedRun, OwnResults, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.network.model import FusionModel
 from fusionkit.runs.case_mix import CaseMix
@@ -150,11 +150,7 @@ def evaluate(
     opened = open_networks(run, options)
     metrics = installed_metrics(opened.first.registry)
     if metric:
-        asked, tasks = metrics_named(metric, opened.first.registry, "--metric"), [
-            head.declared_task for head in opened.first.run.model.plan.heads]
-        if faults := [fault for each in asked if (fault := unmeasured(each, tasks, opened.first.registry, "no head"))]:
-            raise UserError(faults)
-        metrics = with_asked(metrics, asked)
+        metrics = with_asked(metrics, _asked(metric, opened.first))
     optional = [optional_networks(part.models, part.registry) for part in opened.parts] if missing else []
     own = opened.is_own(data) and not include_training_cases
     cohort = opened.first.cohort(None if own else data, require_targets=own)
@@ -192,6 +188,16 @@ def evaluate(
     compared, mix = judge_beside(first, others, metrics=metrics, folder=folder, about=about) if others else ([], None)
     return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder), tuple(groups),
                       tuple(sites), tuple(compared), mix)
+
+
+
+def _asked(typed: str, opened: OpenedRun) -> tuple[ChosenMetric, ...]:
+    """The metrics of `--metric`; one that measures no head of the run is refused."""
+    chosen = metrics_named(typed, opened.registry, "--metric")
+    tasks = [head.declared_task for head in opened.run.model.plan.heads]
+    if faults := [fault for each in chosen if (fault := unmeasured(each, tasks, opened.registry, "no head"))]:
+        raise UserError(faults)
+    return chosen
 
 
 def _patients(cohort: Cohort, found: OwnResults) -> list[str] | None:

@@ -36,7 +36,7 @@ def located(config: Config, written: Tree | None, span: Span, found: list[Diagno
             options = tree.get("with") if isinstance(tree, Table) else None
             own = located(place.value.config, options, tree.span if tree else span, found)
             if own is not place.value.config:
-                parts[place.option, place.position] = replace(place.value, config=own, seen={})
+                parts[place.option, place.position] = replace(place.value, config=own)
     made = with_parts(config, parts)
     return made.model_copy(update=changed) if changed else made
 

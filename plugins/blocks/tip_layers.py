@@ -7,7 +7,8 @@ arXiv 2407.07582, and the release siyi-wind/TIP 9258cc25, Apache-2.0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from fusionkit_plugins.blocks.options import BlockDropout
@@ -85,3 +86,10 @@ def block_layout(name: str, tensor: Tensor) -> Tensor:
     if name.endswith(".attention.query.weight"):
         return tensor[:third]
     return tensor[third:] if name.endswith(".attention.key_value.weight") else tensor
+
+
+def read_blocks(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the blocks that a checkpoint of the release tells; heads only beside it."""
+    inside, width = shapes["transformer_blocks.0.mlp.fc1.weight"]
+    return {"expansion": inside // width, "heads": meta.get("constructor", {}).get("heads", 8),
+            "layers": len({name.split(".")[1] for name in shapes if name.startswith("transformer_blocks.")})}

@@ -15,7 +15,15 @@ from typing import Any, Literal
 
 import torch
 from fusionkit_plugins.blocks.tables import Categories, category_sizes, code_of
-from fusionkit_plugins.blocks.tip_layers import BLOCK_NAMES, TipBlock, TipConfig, block_layout, learned, start
+from fusionkit_plugins.blocks.tip_layers import (
+    BLOCK_NAMES,
+    TipBlock,
+    TipConfig,
+    block_layout,
+    learned,
+    read_blocks,
+    start,
+)
 from fusionkit_plugins.blocks.transformer import check_heads
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -52,7 +60,7 @@ class CellEmbedding(nn.Module):
 
     def forward(self, row_BC: Tensor, known_BC: Tensor) -> Tensor:
         """The tokens."""
-        known_BC = categories_first(known_BC, self.count)
+        known_BC = turned(known_BC, self.count)
         tokens, first = [], 0
         for place, size in enumerate(self.sizes):
             assert self.categories is not None
@@ -102,8 +110,7 @@ class TipTable(nn.Module):
         x_BtD = self.refined(self.cells(row, there_BC), there_BC)
         if not self.tokens:
             return x_BtD[:, 0]
-        categories = len(self.cells.sizes)
-        return torch.cat([x_BtD[:, :1], x_BtD[:, 1 + categories:], x_BtD[:, 1 : 1 + categories]], 1)
+        return torch.cat([x_BtD[:, :1], turned(x_BtD[:, 1:], len(self.cells.sizes))], 1)
 
     def there(self, row_BC: Tensor, known_BC: Tensor | None, present_B1: Tensor | None) -> Tensor:
         """Which cells say something, (B, C)."""
@@ -116,7 +123,7 @@ class TipTable(nn.Module):
 
     def refined(self, x_BtD: Tensor, there_BC: Tensor) -> Tensor:
         """The tokens after all blocks; the columns of `there` that are not true are seen by themselves alone."""
-        seen_Bt = torch.nn.functional.pad(categories_first(there_BC, self.cells.count), [1, 0], value=True)
+        seen_Bt = torch.nn.functional.pad(turned(there_BC, self.cells.count), [1, 0], value=True)
         itself_tt = torch.eye(seen_Bt.shape[1], dtype=torch.bool, device=seen_Bt.device)
         seen_Btt = seen_Bt.unsqueeze(1) | itself_tt
         for block in self.blocks:
@@ -124,9 +131,9 @@ class TipTable(nn.Module):
         return x_BtD
 
 
-def categories_first(cells_BC: Tensor, count: int) -> Tensor:
-    """The columns in the release's order: in ours the `count` numbers are first."""
-    return torch.cat([cells_BC[:, count:], cells_BC[:, :count]], 1)
+def turned(cells: Tensor, count: int) -> Tensor:
+    """The first `count` columns at the end: ours begin with numbers, those of the release with categories."""
+    return torch.cat([cells[:, count:], cells[:, :count]], 1)
 
 
 def shape(config: TipTableConfig, inputs: Sequence[TensorShape]) -> Shape:
@@ -142,22 +149,17 @@ _NAMES = {
 def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
     """Options that the sizes of a checkpoint tell; the number of each column's categories is not among them."""
     told = meta.get("constructor", {})
-    inside, width = shapes["transformer_blocks.0.mlp.fc1.weight"]
-    return {"width": width, "expansion": inside // width, "heads": told.get("heads", 8),
-            "categories": list(told.get("category_counts", [])),
-            "layers": len({name.split(".")[1] for name in shapes if name.startswith("transformer_blocks.")})}
+    return {**read_blocks(shapes, meta), "width": shapes["cls_token"][-1],
+            "categories": list(told.get("category_counts", []))}
 
 
 def _replay(module: TipTable, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:
     """Their categories stand first and count from 0; a cell may be hidden from the others and keep its value."""
     codes = len(module.cells.sizes)
 
-    def ours(cells_BC: Tensor) -> Tensor:
-        return torch.cat([cells_BC[:, codes:], cells_BC[:, :codes]], 1)
-
-    row = ours(torch.cat([inputs[0][:, :codes] + 1, inputs[0][:, codes:]], 1))
+    row = turned(torch.cat([inputs[0][:, :codes] + 1, inputs[0][:, codes:]], 1), codes)
     none = torch.zeros_like(row, dtype=torch.bool)
-    hidden, replaced = (ours(case.arrays[name].bool()) if name in case.arrays else none
+    hidden, replaced = (turned(case.arrays[name].bool(), codes) if name in case.arrays else none
                         for name in ("mask", "mask_special"))
     return {"tokens": module.refined(module.cells(row, ~replaced), ~hidden)}
 

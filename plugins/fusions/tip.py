@@ -8,10 +8,10 @@ tokens in place of a map, and what is missing. As there, tokens of blank cells a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
-from fusionkit_plugins.blocks.tip_layers import BLOCK_NAMES, TipBlock, TipConfig, block_layout, start
+from fusionkit_plugins.blocks.tip_layers import BLOCK_NAMES, TipBlock, TipConfig, block_layout, read_blocks, start
 from fusionkit_plugins.blocks.transformer import check_heads, valid_keys
 from pydantic import Field
 from torch import Tensor, nn
@@ -91,15 +91,9 @@ def output(config: TipFusionConfig, inputs: Sequence[TensorShape]) -> Shape:
 _NAMES = {"image": "image_proj", "image_norm": "image_norm", "norm": "norm", **BLOCK_NAMES}
 
 
-def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
-    inside, width = shapes["transformer_blocks.0.mlp.fc1.weight"]
-    return {"expansion": inside // width, "heads": meta.get("constructor", {}).get("heads", 8),
-            "layers": len({name.split(".")[1] for name in shapes if name.startswith("transformer_blocks.")})}
-
-
 component = Fusion(
     "tip", TipFusionConfig, Tip, rule="table: B _ _, image: B _ _... or B [_] _", output=output, absent="drop",
     category="attention", paper="arXiv:2407.07582",
     reference={"release": Release(
-        names=_NAMES, layout=block_layout, read=_read, options={"output": "tokens"},
+        names=_NAMES, layout=block_layout, read=read_blocks, options={"output": "tokens"},
         taps={f"block{place}": f"blocks.{place}" for place in range(8)})})

@@ -12,7 +12,6 @@ from fusionkit.api import Config, Encoder, Fusion, Inner, TensorShape, Vector, i
 from fusionkit.cli.commands.plugins_show import option_rows
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
-from fusionkit.components.inner import without_fetching
 from fusionkit.drawing.svg import svg
 from fusionkit.network.build import build_plan, plan
 from fusionkit.network.folder import load, lock, save_network
@@ -85,7 +84,7 @@ def test_a_rule_that_only_a_run_can_tell_is_run() -> None:
     assert halves.output([Vector((6,))]) == Vector((3,))
 
 
-def test_a_run_that_told_a_shape_is_not_repeated_by_copies_either() -> None:
+def test_a_run_that_told_a_shape_is_not_repeated_but_for_other_options() -> None:
     built = []
 
     class Wanted(Config):
@@ -104,9 +103,9 @@ def test_a_run_that_told_a_shape_is_not_repeated_by_copies_either() -> None:
 
     component = Encoder("first", Wanted, First, rule="B _ -> ?")
     three = Inner.of(component)
-    copied = replace(three, config=without_fetching(Wanted()))
-    assert three.output([Vector((7,))]) == copied.output([Vector((7,))]) == Vector((3,)) and built == [3]
-    assert Inner.of(component, features=5).output([Vector((7,))]) == Vector((5,)) and built == [3, 5]
+    assert three.output([Vector((7,))]) == three.output([Vector((7,))]) == Vector((3,)) and built == [3]
+    assert three.output([Vector((2,))]) == Vector((2,)) and built == [3, 3]
+    assert replace(three, config=Wanted(features=5)).output([Vector((7,))]) == Vector((5,)) and built == [3, 3, 5]
 
 
 def test_without_a_look_up_it_says_what_to_do() -> None:
